@@ -1,0 +1,3 @@
+"""The public API."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,347 @@
+"""The contracts: what a block, a teacher, a backend, a source and a sink are.
+
+A new block is a subclass of one of three kinds with one method:
+
+* :class:`RowBlock`: plain code on one record's columns (filter, rename, combine). Neighbours are fused.
+* :class:`AsyncBlock`: awaits something for one record, usually the teacher. Many records run at a time.
+* :class:`GroupBlock`: needs all records at once. It is a barrier: nothing leaves before everything came.
+
+Each gives zero, one or many results for what it gets. Zero results are a filter. A record that cannot go on
+raises :class:`~sdg_stream.errors.RecordError`; any other exception is a bug and stops the run.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+import msgspec
+import orjson
+
+from .config.decode import decode_struct
+from .config.settings import Settings
+from .config.yaml import Document
+from .errors import Problem, RecordError
+from .record import Columns, Record
+
+__all__ = [
+    "Api",
+    "AsyncBlock",
+    "Backend",
+    "Block",
+    "BlockConfig",
+    "CallShape",
+    "Choice",
+    "Completion",
+    "Context",
+    "Flow",
+    "GroupBlock",
+    "HttpReply",
+    "Request",
+    "RowBlock",
+    "Sink",
+    "Source",
+    "SourceItem",
+    "Teacher",
+]
+
+Api: TypeAlias = Literal["completions", "chat"]
+
+
+# ---------------------------------------------------------------- calls
+
+
+class CallShape(msgspec.Struct, frozen=True, gc=False):
+    """What the requests of one block have in common; encoded once, so that a call adds only its prompt.
+
+    ``head`` is the JSON request body up to where the prompt or the messages follow.
+    """
+
+    api: Api
+    model: str
+    n: int
+    max_tokens: int
+    head: bytes
+
+    @classmethod
+    def make(cls, api: Api, params: Mapping[str, Any]) -> CallShape:
+        """From request parameters as sent: ``model``, ``n``, ``temperature``, ``extra_body`` merged in."""
+        body = orjson.dumps(params)[:-1]
+        name = b'"prompt":' if api == "completions" else b'"messages":'
+        return cls(
+            api=api,
+            model=str(params.get("model", "")),
+            n=int(params.get("n") or 1),
+            max_tokens=int(params.get("max_tokens") or 0),
+            head=body + (b"," if params else b"") + name,
+        )
+
+
+class Request(msgspec.Struct, gc=False):
+    """One call: a prompt (or chat messages) in a shape, and the record that it is made for.
+
+    ``depth`` is the position of the asking block in its pipeline: slots go to the deepest first, then to
+    the oldest ``root``.
+    """
+
+    shape: CallShape
+    prompt: str | list[dict[str, Any]]
+    depth: int = 0
+    root: int = 0
+    path: tuple[int, ...] = ()
+
+
+class Choice(msgspec.Struct, gc=False):
+    """One reply text of a call, exactly as the teacher sent it (null as empty text).
+
+    ``finish_reason`` is the server's word (``stop``, ``length``, ``content_filter``, ...).
+    """
+
+    text: str
+    finish_reason: str = ""
+    reasoning: str = ""
+
+
+class Completion(msgspec.Struct, gc=False):
+    """What came back for one request: its choices in index order, and what it cost.
+
+    ``seconds`` is the wall time from the first attempt to the reply, waiting for a slot not included.
+    """
+
+    choices: list[Choice]
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    attempts: int = 1
+    endpoint: str = ""
+    seconds: float = 0.0
+
+
+class Teacher(Protocol):
+    """What blocks see of the teacher."""
+
+    @property
+    def model(self) -> str:
+        """The model to ask when neither the settings nor the block name one; empty if there is none."""
+
+    @property
+    def api(self) -> Api:
+        """How prompts are sent: rendered here, or as one user message."""
+
+    async def complete(self, request: Request) -> Completion:
+        """Make one call, with all the waiting and trying again it takes.
+
+        Raises:
+            RecordError: this request will not be answered; the record ends.
+            TeacherUnusable: no request will be answered; the run ends.
+        """
+
+
+class HttpReply(msgspec.Struct, gc=False):
+    """A whole HTTP reply; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Backend(Protocol):
+    """One attempt on one wire: the only place that knows the HTTP library."""
+
+    async def send(
+        self, method: str, url: str, body: bytes | None, *, headers: Mapping[str, str], timeout: float
+    ) -> HttpReply:
+        """Send one request and read the whole reply within ``timeout`` seconds.
+
+        Raises:
+            ConnectFailed: no connection, or it broke.
+            AttemptTimeout: the time was over.
+        """
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+# ---------------------------------------------------------------- blocks
+
+
+class BlockConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every block's ``Config``: the keys that the block takes in a pipeline file."""
+
+
+class Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a block does to columns, as far as it is known before any record comes.
+
+    Attributes:
+        reads: columns that each record must have.
+        adds: columns that every result has, in order, overwritten ones included.
+        drops: columns that no result has.
+        one_to_one: every record that does not end as a reject gives exactly one result.
+    """
+
+    reads: frozenset[str] = frozenset()
+    adds: tuple[str, ...] = ()
+    drops: frozenset[str] = frozenset()
+    one_to_one: bool = False
+
+
+class Context:
+    """The little of its surroundings that a block may reach.
+
+    Attributes:
+        name: the block's name in the pipeline file.
+        depth: its position in the pipeline, from 0.
+        base_dir: folder of the pipeline file.
+        settings: what the caller decided.
+        teacher: None while a pipeline is only checked.
+        unparsed_replies: the block counts here the replies in which it found nothing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_dir: FilePath | None = None,
+        depth: int = 0,
+        settings: Settings | None = None,
+        teacher: Teacher | None = None,
+        resolve: Callable[[str], type[Block[Any]]] | None = None,
+        notice: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.depth = depth
+        self.base_dir = base_dir or FilePath()
+        self.settings = settings or Settings()
+        self.teacher = teacher
+        self.unparsed_replies = 0
+        self._resolve = resolve
+        self._notice = notice
+
+    def find(self, path: str) -> FilePath:
+        """The file that a path in the block's config names; relative ones start at ``base_dir``."""
+        return self.base_dir / path
+
+    def resolve(self, block_type: str) -> type[Block[Any]]:
+        """The block class of a type name, for blocks that run other blocks.
+
+        Raises:
+            ConfigError: nothing has that name.
+        """
+        if self._resolve is None:
+            raise LookupError(f"no catalog to look up the block type {block_type!r} in")
+        return self._resolve(block_type)
+
+    def warn(self, code: str, message: str) -> None:
+        """Tell the user something that stops nothing; ``code`` is a stable word for it."""
+        if self._notice is not None:
+            self._notice(code, f"{self.name}: {message}")
+
+
+C = TypeVar("C", bound=BlockConfig)
+
+
+class Block(ABC, Generic[C]):
+    """Base of the three kinds. Constructed before the first call: config mistakes raise ConfigError here.
+
+    A block object belongs to one run. Columns handed to it are its own: it may change and return them.
+    """
+
+    Config: ClassVar[type[BlockConfig]] = BlockConfig
+
+    def __init__(self, config: C, context: Context) -> None:
+        self.config = config
+        self.context = context
+
+    @classmethod
+    def decode(
+        cls, document: Document, path: str, data: Any, problems: list[Problem], context: Context
+    ) -> BlockConfig | None:
+        """The ``config`` mapping of a pipeline file as this block's struct, mistakes listed."""
+        del context  # only blocks that run other blocks need it
+        return decode_struct(document, path, data, cls.Config, problems)
+
+    @classmethod
+    def create(cls, config: C, context: Context) -> Block[Any]:
+        """The block to run for a config; one that runs other blocks gives one of their kind."""
+        return cls(config, context)
+
+    @property
+    def flow(self) -> Flow | None:
+        """What the block does to columns; None if it cannot be known before it runs."""
+        return None
+
+
+class RowBlock(Block[C]):
+    """Plain code on one record."""
+
+    @abstractmethod
+    def apply(self, columns: Columns) -> Iterable[Columns]:
+        """The results for one record, in order; none filters it. Must not block (it runs on the loop)."""
+
+
+class AsyncBlock(Block[C]):
+    """Waits for something for one record."""
+
+    @abstractmethod
+    async def apply(self, record: Record) -> Sequence[Columns]:
+        """The results for one record, in order."""
+
+
+class GroupBlock(Block[C]):
+    """Needs all records that reach it; they come in root order, then path order."""
+
+    @abstractmethod
+    def apply(self, records: list[Record]) -> Iterable[Record]:
+        """The results. Each is one of the records, or a :meth:`~sdg_stream.record.Record.fork` of one."""
+
+
+# ---------------------------------------------------------------- edges
+
+SourceItem: TypeAlias = Columns | RecordError
+"""An input row: its columns, or why it is not one. Either way it is a root."""
+
+P = TypeVar("P")
+
+
+class Source(Protocol):
+    """Where roots come from."""
+
+    @property
+    def name(self) -> str:
+        """The file's path, or what it is."""
+
+    async def read(self) -> Sequence[SourceItem]:
+        """The next few rows, in order; empty at the end.
+
+        Raises:
+            ConfigError: the input cannot be read.
+        """
+
+    async def aclose(self) -> None:
+        """Give up what is held open."""
+
+
+class Sink(Protocol[P]):
+    """Where accepted rows go. ``P`` is what a row looks like once the sink has prepared it."""
+
+    @property
+    def name(self) -> str:
+        """The file's path, or what it is."""
+
+    def prepare(self, columns: Columns) -> P:
+        """Make a row ready to be written, without writing.
+
+        Raises:
+            RecordError: the row cannot be written in this format.
+        """
+
+    async def put(self, rows: Sequence[P]) -> None:
+        """Take the rows of one settled root; they are written together or not at all.
+
+        Raises:
+            OutputError: they cannot be written; the run ends.
+        """
+
+    async def aclose(self) -> None:
+        """Write what is held and close."""

@@ -1,0 +1,1 @@
+"""The built-in blocks, one file each; the catalog names them."""

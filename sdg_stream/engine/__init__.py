@@ -1,0 +1,1 @@
+"""Plan, channels, stages, tracker, run: how records move."""

@@ -1,0 +1,1 @@
+"""Sandboxed Jinja, prompt assembly, chat templates, and the parsing of replies."""

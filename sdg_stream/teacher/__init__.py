@@ -1,0 +1,1 @@
+"""The teacher client: one retry loop over admission, routing and one backend."""

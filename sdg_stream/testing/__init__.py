@@ -1,0 +1,1 @@
+"""Doubles that users of the package need too."""
