@@ -129,6 +129,10 @@ class Teacher(Protocol):
     def api(self) -> Api:
         """How prompts are sent: rendered here, or as one user message."""
 
+    @property
+    def slots(self) -> int:
+        """How many sequences may be in flight now."""
+
     async def complete(self, request: Request) -> Completion:
         """Make one call, with all the waiting and trying again it takes.
 
@@ -139,7 +143,7 @@ class Teacher(Protocol):
 
 
 class HttpReply(msgspec.Struct, gc=False):
-    """A whole HTTP reply; header names in lower case."""
+    """A whole HTTP reply; the header mapping ignores case."""
 
     status: int
     headers: Mapping[str, str]
@@ -281,7 +285,9 @@ class RowBlock(Block[C]):
 
 
 class AsyncBlock(Block[C]):
-    """Waits for something for one record."""
+    """Waits for something for one record. One that never asks the teacher sets ``uses_teacher`` to False."""
+
+    uses_teacher: bool = True
 
     @abstractmethod
     async def apply(self, record: Record) -> Sequence[Columns]:
@@ -342,6 +348,12 @@ class Sink(Protocol[P]):
         Raises:
             OutputError: they cannot be written; the run ends.
         """
+
+    async def flush(self) -> None:
+        """Hand everything that was put to the operating system; called on a beat of 50 ms."""
+
+    async def sync(self) -> None:
+        """Bring everything that was put to the disk; called on a beat of 1 s and at the end."""
 
     async def aclose(self) -> None:
         """Write what is held and close."""

@@ -122,13 +122,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordRejected(msgspec.Struct, frozen=True, kw_only=True):
-    """A record ended because something was wrong with it."""
+    """A record ended because something was wrong with it; ``server`` is what the teacher said."""
 
     root: int
     path: tuple[int, ...]
     stage: str
     reason: str
     message: str
+    server: str = ""
 
 
 class RunFinished(msgspec.Struct, frozen=True, kw_only=True):
