@@ -1,0 +1,77 @@
+"""The one authority over slots: who may have a call in flight.
+
+Slots go to the deepest block first, then to the oldest root: rows finish early and memory stays small. A call
+costs as many slots as it asks for choices. One more call is let in while any slot is free, even if it costs
+more than that: otherwise expensive calls would leave slots empty.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+
+import anyio
+
+__all__ = ["Admission"]
+
+
+class Admission:
+    """Slots of one teacher, shared by everything that asks it."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.in_use = 0
+        self._waiting: list[tuple[int, int, int, _Waiter]] = []
+        self._tickets = 0
+        self._busy_slot_seconds = 0.0
+        self._since = time.monotonic()
+
+    async def acquire(self, depth: int, root: int, cost: int) -> None:
+        """Wait until this call may be made."""
+        if self.in_use < self.limit and not self._waiting:
+            self._take(cost)
+            return
+        self._tickets += 1
+        waiter = _Waiter(cost)
+        heapq.heappush(self._waiting, (-depth, root, self._tickets, waiter))
+        try:
+            await waiter.granted.wait()
+        except BaseException:
+            waiter.gone = True
+            if waiter.granted.is_set():
+                self.release(cost)
+            raise
+
+    def release(self, cost: int) -> None:
+        """A call is over; whoever is next may go."""
+        self._account()
+        self.in_use -= cost
+        while self._waiting and self.in_use < self.limit:
+            waiter = heapq.heappop(self._waiting)[-1]
+            if not waiter.gone:
+                self._take(waiter.cost)
+                waiter.granted.set()
+
+    @property
+    def busy_slot_seconds(self) -> float:
+        """Sum over time of the slots in use, at most the limit counting."""
+        self._account()
+        return self._busy_slot_seconds
+
+    def _take(self, cost: int) -> None:
+        self._account()
+        self.in_use += cost
+
+    def _account(self) -> None:
+        now = time.monotonic()
+        self._busy_slot_seconds += (now - self._since) * min(self.in_use, self.limit)
+        self._since = now
+
+
+class _Waiter:
+    __slots__ = ("cost", "gone", "granted")
+
+    def __init__(self, cost: int) -> None:
+        self.cost = cost
+        self.granted = anyio.Event()
+        self.gone = False

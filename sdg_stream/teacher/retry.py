@@ -1,0 +1,47 @@
+"""Which failures are tried again, and when. Pure: everything it decides from is an argument."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..errors import AttemptError, RateLimited, RequestRefused
+
+__all__ = ["RetryPolicy", "retry_delay"]
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Budget and pace of one call's attempts. All times are seconds.
+
+    Attributes:
+        max_attempts: attempts a call may take, the first included.
+        timeout: the first attempt's deadline; each further attempt gets half as much again, since an attempt
+            that was cut off once would be cut off again at the same deadline.
+        first_delay: the first pause; it doubles with each attempt.
+        longest_delay: where the doubling ends.
+        longest_retry_after: what a server may ask for at most.
+    """
+
+    max_attempts: int = 6
+    timeout: float = 600.0
+    first_delay: float = 0.5
+    longest_delay: float = 30.0
+    longest_retry_after: float = 120.0
+
+    def deadline(self, attempt: int) -> float:
+        """Seconds that attempt number ``attempt`` (from 1) may take."""
+        return float(self.timeout * 1.5 ** (attempt - 1))
+
+
+def retry_delay(policy: RetryPolicy, error: AttemptError, attempt: int, random: float) -> float | None:
+    """Seconds to wait after attempt number ``attempt`` (from 1) failed; None to give the call up.
+
+    ``random`` in [0, 1) spreads calls that failed together: half of the pause is fixed, half is drawn.
+    (Drawing all of it could make it almost nothing, which a throttling server does not forgive.)
+    """
+    if isinstance(error, RequestRefused) or attempt >= policy.max_attempts:
+        return None
+    pause = min(policy.longest_delay, policy.first_delay * 2.0 ** (attempt - 1))
+    if isinstance(error, RateLimited) and error.retry_after is not None:
+        asked = min(max(error.retry_after, 0.0), policy.longest_retry_after)
+        return asked + pause * random / 2
+    return pause * (1 + random) / 2
