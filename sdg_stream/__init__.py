@@ -1,3 +1,91 @@
-"""The public API."""
+"""Synthetic data generation as a stream: the public names. They load on first use, so importing is cheap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .abc import (
+        AsyncBlock,
+        Backend,
+        BlockConfig,
+        Completion,
+        Context,
+        Flow,
+        GroupBlock,
+        Request,
+        RowBlock,
+        Sink,
+        Source,
+        Teacher,
+    )
+    from .config.settings import Settings
+    from .errors import (
+        ConfigError,
+        OutputError,
+        RecordError,
+        RunStateError,
+        SdgStreamError,
+        TeacherUnusable,
+    )
+    from .events import Event, EventHook, RunReport
+    from .pipeline import Pipeline
+    from .record import Columns, Record
+    from .teacher.connect import connect
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AsyncBlock",
+    "Backend",
+    "BlockConfig",
+    "Columns",
+    "Completion",
+    "ConfigError",
+    "Context",
+    "Event",
+    "EventHook",
+    "Flow",
+    "GroupBlock",
+    "OutputError",
+    "Pipeline",
+    "Record",
+    "RecordError",
+    "Request",
+    "RowBlock",
+    "RunReport",
+    "RunStateError",
+    "SdgStreamError",
+    "Settings",
+    "Sink",
+    "Source",
+    "Teacher",
+    "TeacherUnusable",
+    "connect",
+]
+
+_HOMES = {
+    "abc": "AsyncBlock Backend BlockConfig Completion Context Flow GroupBlock Request RowBlock Sink Source "
+    "Teacher",
+    "config.settings": "Settings",
+    "errors": "ConfigError OutputError RecordError RunStateError SdgStreamError TeacherUnusable",
+    "events": "Event EventHook RunReport",
+    "pipeline": "Pipeline",
+    "record": "Columns Record",
+    "teacher.connect": "connect",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for module, names in _HOMES.items():
+        if name in names.split():
+            found = getattr(import_module(f".{module}", __name__), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
