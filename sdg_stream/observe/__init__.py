@@ -1,1 +1,1 @@
-"""Consumers of events: progress and summaries."""
+"""Consumers of events: progress on a screen or as lines, and the closing summary of a run."""

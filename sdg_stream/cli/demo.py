@@ -1,0 +1,77 @@
+"""The demo: sample seeds, a shipped pipeline, a simulated teacher; ends with what to type next."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import textwrap
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from ..catalog import pipelines_dir
+from ..observe.text import clean
+
+__all__ = ["Demo"]
+
+_PIPELINE = "full/knowledge"
+_OUTPUT = Path("sdg_stream_demo") / "rows.jsonl"
+_SHOWN = 3
+
+
+class Demo:
+    """What a run without arguments runs, and what it says about it.
+
+    Attributes:
+        options: of ``run``, as they make the demo.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._seeds = pipelines_dir() / "examples" / "seeds" / "knowledge.jsonl"
+        self.options: dict[str, Any] = {
+            "pipeline": _PIPELINE,
+            "input": str(self._seeds),
+            "output": str(_OUTPUT),
+            "overwrite": True,
+            "simulate": True,
+        }
+
+    def open(self) -> None:
+        """Say that this is a demo."""
+        self._say(
+            f"Demo: sample seeds through the shipped pipeline {_PIPELINE}. The teacher is SIMULATED:",
+            "its replies have the right form and realistic timing, but what they say means nothing.",
+            "",
+        )
+
+    def close(self) -> None:
+        """Show a few rows and what to type next."""
+        self._say(f"The first rows of {_OUTPUT} (from the SIMULATED teacher):", "")
+        with _OUTPUT.open("rb") as file:
+            for line in islice(file, _SHOWN):
+                row = orjson.loads(line)
+                self._say(*_cut("Q", row.get("question")), *_cut("A", row.get("response")), "")
+        self._say(
+            "The same with a teacher of your own:",
+            "",
+            f"  sdg-stream run {_PIPELINE} --endpoint-url http://localhost:8000/v1 \\",
+            f"      --input {shlex.quote(str(self._seeds))} --output rows.jsonl",
+            "",
+            "Other pipelines: sdg-stream pipelines list",
+        )
+
+    def _say(self, *lines: str) -> None:
+        if not self._quiet:
+            for line in lines:
+                click.echo(line, err=True)
+
+
+def _cut(label: str, value: Any) -> list[str]:
+    """A text in at most three lines."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    text = textwrap.shorten(clean(str(value)), width=3 * (width - 6), placeholder=" …")
+    return textwrap.wrap(text, width=width, initial_indent=f"  {label}  ", subsequent_indent="     ")

@@ -1,0 +1,85 @@
+"""Errors to words and exit codes. What is not listed here is a bug: traceback, and exit code 1."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+from types import TracebackType
+
+import click
+
+__all__ = [
+    "EXIT_INTERRUPTED",
+    "EXIT_TERMINATED",
+    "EXIT_UNSATISFIED",
+    "explain",
+    "explain_config",
+    "report_bug",
+]
+
+EXIT_UNSATISFIED = 3  # finished, but no row accepted, or too many roots with rejects
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+_EXIT_OUTPUT = 5
+
+_REPORT = "This is a bug in sdg_stream or in a block. Please report it with the lines above."
+
+
+def explain(error: BaseException) -> int:
+    """Say on stderr what went wrong, without a traceback; the exit code."""
+    from ..errors import ConfigError, SdgStreamError
+
+    if isinstance(error, KeyboardInterrupt):
+        _say("Interrupted.")
+        return EXIT_INTERRUPTED
+    if _is_broken_pipe(error):
+        _discard_stdout()
+        return _EXIT_OUTPUT
+    if isinstance(error, ConfigError):
+        explain_config(error.problems)
+    elif isinstance(error, SdgStreamError):
+        _say(f"Error: {error}")
+    for note in getattr(error, "__notes__", ()):
+        _say(note)
+    return error.exit_code if isinstance(error, SdgStreamError) else 1
+
+
+def explain_config(problems: tuple[object, ...]) -> None:
+    """List mistakes, one a line, with the count when there are several."""
+    if len(problems) == 1:
+        _say(f"Error: {problems[0]}")
+        return
+    for problem in problems:
+        _say(str(problem))
+    _say(f"Error: {len(problems)} mistakes; nothing was asked of the teacher.")
+
+
+def report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What ``sys.excepthook`` does with an exception that nobody meant: everything, made harmless."""
+    if issubclass(kind, KeyboardInterrupt):
+        raise SystemExit(EXIT_INTERRUPTED)
+    _say("".join(traceback.format_exception(kind, error, trace)))
+    _say(_REPORT)
+
+
+def _say(text: str) -> None:
+    from ..observe.text import clean
+
+    with suppress(OSError):  # when nobody listens, the exit code still tells
+        click.echo(clean(text).rstrip("\n"), err=True)
+
+
+def _is_broken_pipe(error: BaseException) -> bool:
+    """A reader that left early (``| head``) is no mistake of anyone."""
+    from ..errors import OutputError
+
+    cause = error.__cause__ if isinstance(error, OutputError) else error
+    return isinstance(cause, BrokenPipeError)
+
+
+def _discard_stdout() -> None:
+    """Let nothing more go to the broken pipe, so that the interpreter's last flush does not complain."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

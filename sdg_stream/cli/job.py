@@ -1,0 +1,194 @@
+"""What ``run`` does: options to structs, one run on an event loop, its account, an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from ..abc import Teacher
+from ..config.settings import Settings
+from ..errors import SdgStreamError
+from ..events import Event, EventHook, Progress, RunFinished, RunReport
+from ..observe.progress import Mode, Screen, choose_mode, open_screen
+from ..observe.summary import FirstRejects, summary
+from ..observe.text import count, one_line, plural
+from ..pipeline import Pipeline
+from ..teacher.connect import connect
+from .errors import EXIT_UNSATISFIED
+from .logs import LogHook, configure_logging
+from .signals import Stopped, run_until_signal
+
+__all__ = ["Job", "perform", "verdict"]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of ``run``, as they were decided; the API key is not among them."""
+
+    pipeline: str
+    input: str
+    output: str
+    limit: int | None
+    order: Literal["input", "none"]
+    overwrite: bool
+    max_reject_rate: float
+    provenance: bool
+    plugins: tuple[Path, ...]
+    num_instructions: int
+    max_num_tokens: int | None
+    endpoint_url: tuple[str, ...]
+    model_id: str | None
+    model_family: str | None
+    api: Literal["auto", "completions", "chat"]
+    concurrency: int
+    timeout: float
+    max_attempts: int
+    simulate: bool
+    progress: Mode
+    log_level: str
+    log_json: bool
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+class Latest:
+    """A hook that keeps the last account of the run, for when the run does not come to return one."""
+
+    report: RunReport | None = None
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event."""
+        if isinstance(event, Progress | RunFinished):
+            self.report = event.report
+
+
+def perform(job: Job, api_key: str | None) -> int:
+    """Run the job, show it, and give the exit code.
+
+    Raises:
+        SdgStreamError: it could not be run to its end; what is known of it has been shown.
+    """
+    screen = _screen(job)
+    configure_logging(screen, job.log_level, as_json=job.log_json and job.progress != "json")
+    first, latest = FirstRejects(), Latest()
+    hooks: list[EventHook] = [screen, first, latest]
+    if job.progress != "json":
+        hooks.append(LogHook())
+    try:
+        for level, words in job.notes:
+            screen.line(f"{'warning' if level == 'warning' else 'note'}: {words}")
+        if job.simulate:
+            screen.line("note: the teacher is SIMULATED: replies have the right form and mean nothing")
+        hook = _fan_out(hooks)
+        pipeline = _load(job, hook)
+        report = run_until_signal(lambda: _run(job, pipeline, api_key, hook), screen.line)
+    except Stopped as stopped:
+        _close(job, screen, latest.report, first)
+        screen.line(f"Stopped by {stopped}. {_saved(latest.report)}")
+        return stopped.exit_code
+    except SdgStreamError as error:
+        _close(job, screen, latest.report, first)
+        if latest.report is not None:
+            error.add_note(_saved(latest.report))
+        raise
+    finally:
+        screen.close()
+    _close(job, screen, report, first)
+    code, words = verdict(report, job.max_reject_rate)
+    if words:
+        screen.line(words)
+    return code
+
+
+def verdict(report: RunReport, max_reject_rate: float) -> tuple[int, str]:
+    """The exit code of a run that came to its end, and why it is not 0."""
+    if report.roots and not report.rows:
+        return EXIT_UNSATISFIED, f"Exit code {EXIT_UNSATISFIED}: no row was accepted."
+    if report.roots_with_rejects > max_reject_rate * report.roots:
+        share = report.roots_with_rejects / report.roots
+        return EXIT_UNSATISFIED, (
+            f"Exit code {EXIT_UNSATISFIED}: {count(report.roots_with_rejects)} of"
+            f" {plural(report.roots, 'root')} ({share:.0%}) have rejects,"
+            f" more than --max-reject-rate {max_reject_rate:g} allows."
+        )
+    return 0, ""
+
+
+async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHook) -> RunReport:
+    async with AsyncExitStack() as stack:
+        teacher: Teacher | None = None
+        if pipeline.uses_teacher:
+            urls = await _endpoints(job, stack)
+            connection = connect(
+                urls,
+                model=job.model_id,
+                api=job.api,
+                api_key=api_key,
+                concurrency=job.concurrency,
+                timeout=job.timeout,
+                max_attempts=job.max_attempts,
+                hook=hook,
+            )
+            teacher = await stack.enter_async_context(connection)
+        return await pipeline.run(
+            job.input,
+            job.output,
+            teacher,
+            order=job.order,
+            limit=job.limit,
+            overwrite=job.overwrite,
+            hook=hook,
+        )
+
+
+async def _endpoints(job: Job, stack: AsyncExitStack) -> tuple[str, ...]:
+    """The URLs to ask; with ``--simulate`` that of a simulated teacher, which lives as long as the run."""
+    if not job.simulate:
+        return job.endpoint_url
+    from ..simulator.server import serve
+    from ..simulator.settings import SimulatorSettings
+
+    server = await stack.enter_async_context(serve(SimulatorSettings(slots=job.concurrency), "127.0.0.1", 0))
+    return (server.url,)
+
+
+def _load(job: Job, hook: EventHook) -> Pipeline:
+    settings = Settings(
+        model_id=job.model_id,
+        model_family=job.model_family,
+        num_instructions=job.num_instructions,
+        max_num_tokens=job.max_num_tokens,
+        provenance=job.provenance,
+    )
+    return Pipeline.load(job.pipeline, settings, plugins=job.plugins, hook=hook)
+
+
+def _screen(job: Job) -> Screen:
+    shared = job.output == "-" and sys.stdout.isatty()  # rows and a panel on one terminal: lines, then
+    terminal = sys.stderr.isatty() and not shared
+    mode = choose_mode(job.progress, terminal=terminal, dumb=os.environ.get("TERM") == "dumb")
+    return open_screen(mode, sys.stderr)
+
+
+def _close(job: Job, screen: Screen, report: RunReport | None, first: FirstRejects) -> None:
+    """End the progress and show the account; with JSON events it came as ``run_finished``."""
+    screen.close()
+    if report is not None and job.progress != "json":
+        screen.line(f"\n{summary(report, first)}\n")
+
+
+def _saved(report: RunReport | None) -> str:
+    if report is None:
+        return "Nothing was written."
+    return f"{plural(report.rows, 'row')} of settled roots saved in {one_line(report.output)}."
+
+
+def _fan_out(hooks: list[EventHook]) -> EventHook:
+    def tell(event: Event, /) -> None:
+        for hook in hooks:
+            hook(event)
+
+    return tell

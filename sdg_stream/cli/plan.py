@@ -1,0 +1,27 @@
+"""``plan``: the stages that a pipeline compiles to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import CONTEXT, Command, plugins_option, settings_option
+
+__all__ = ["plan"]
+
+
+@click.command(cls=Command, context_settings=CONTEXT)
+@click.argument("pipeline")
+@click.option("--order", type=click.Choice(["input", "none"]), default="input", help="As for run.")
+@plugins_option
+@settings_option
+def plan(pipeline: str, order: str, plugins: tuple[Path, ...]) -> None:
+    """Show the stages that PIPELINE compiles to.
+
+    Blocks on one line run as one stage; all stages run at the same time. Blocks joined by & are asked side by
+    side for the same record. A group stage waits until everything has come.
+    """
+    from ..pipeline import Pipeline
+
+    click.echo(str(Pipeline.load(pipeline, plugins=plugins).plan("none" if order == "none" else "input")))

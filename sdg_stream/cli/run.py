@@ -1,0 +1,124 @@
+"""``run``: one pipeline over records; without arguments a demo."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from .options import (
+    CONTEXT,
+    Command,
+    pick,
+    pipeline_options,
+    plugins_option,
+    screen_options,
+    settings_option,
+    teacher_options,
+)
+
+__all__ = ["run"]
+
+
+@click.command(cls=Command, context_settings=CONTEXT)
+@click.argument("pipeline_argument", metavar="[PIPELINE]", required=False)
+@click.option("--pipeline", metavar="PIPELINE", help="The same as the argument.")
+@click.option("--input", "-i", metavar="FILE", help="Input rows, JSONL; - is standard input.")
+@click.option("--output", "-o", metavar="FILE", help="Accepted rows, JSONL; - is standard output.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N input rows.")
+@click.option(
+    "--order",
+    type=click.Choice(["input", "none"]),
+    default="input",
+    help="Rows in the order of the input, or as they are finished.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@click.option(
+    "--max-reject-rate",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    metavar="R",
+    help="Exit with 3 when a larger share of the input rows has rejects.",
+)
+@click.option("--provenance", is_flag=True, help="Add to each row where it comes from and what it cost.")
+@plugins_option
+@settings_option
+@pipeline_options
+@teacher_options
+@screen_options
+@click.option("--batch-size", type=int, hidden=True, help="Ignored.")
+@click.option("--num-cpus", type=int, hidden=True, help="Ignored.")
+@click.pass_context
+def run(ctx: click.Context, /, **options: Any) -> None:
+    r"""Run a pipeline over records.
+
+    PIPELINE is a file, or the name of a shipped pipeline such as full/knowledge (see `sdg-stream pipelines`).
+    Without any of PIPELINE, --input, --output and --endpoint-url this is a demo: sample seeds, a shipped
+    pipeline, a simulated teacher.
+
+    Each option can also stand in the environment (SDG_STREAM_MODEL_ID for --model-id) and in the file given
+    by --settings (model_id); the command line wins over the environment, and that over the file.
+
+    \b
+    Exit codes: 0 done; 1 bug; 2 usage, pipeline or input; 3 no row accepted, or too many rejects;
+    4 teacher unusable; 5 output; 6 existing output; 130 interrupted; 143 terminated.
+    """
+    from .demo import Demo
+    from .job import Job, perform
+
+    options["pipeline"] = _pipeline_name(options.pop("pipeline_argument"), options["pipeline"])
+    endpoint_from = ctx.get_parameter_source("endpoint_url")
+    if options["simulate"] and endpoint_from is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--simulate and --endpoint-url exclude each other")
+    demo = None
+    if endpoint_from is ParameterSource.DEFAULT and not any(options[name] for name in _NEEDED):
+        demo = Demo(quiet=options["progress"] == "json")
+        demo.open()
+        options |= demo.options
+    for name, hint in _NEEDED.items():
+        if not options[name]:
+            raise click.UsageError(hint)
+    job = pick(Job, {**options, "notes": _notes(ctx, options)})
+    code = perform(job, _api_key(options))
+    if demo is not None and code == 0:
+        demo.close()
+    ctx.exit(code)
+
+
+_NEEDED = {
+    "pipeline": "which pipeline? Name a file or a shipped one: `sdg-stream pipelines` lists them.",
+    "input": "which input? --input FILE, or --input - for standard input.",
+    "output": "which output? --output FILE, or --output - for standard output.",
+}
+
+
+def _pipeline_name(argument: str | None, option: str | None) -> str | None:
+    if argument is not None and option is not None and argument != option:
+        raise click.UsageError("two pipelines are named: give PIPELINE or --pipeline")
+    return argument if argument is not None else option
+
+
+def _api_key(options: dict[str, Any]) -> str | None:
+    """The key itself: never shown, never kept in a struct that could be printed."""
+    if options["simulate"]:
+        return None
+    return options["api_key"] or os.environ.get(options["api_key_env"]) or None
+
+
+def _notes(ctx: click.Context, options: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What is worth a word about the options themselves: level and words."""
+    notes = []
+    if ctx.get_parameter_source("api_key") is ParameterSource.COMMANDLINE:
+        notes.append(
+            ("warning", "others on this machine can see a key on the command line; use --api-key-env")
+        )
+    chosen_key = ctx.get_parameter_source("api_key_env") is not ParameterSource.DEFAULT
+    if chosen_key and not _api_key(options):
+        notes.append(("warning", "the variable that --api-key-env names is not set: calls go without a key"))
+    for name in ("batch_size", "num_cpus"):
+        if options[name] is not None:
+            option = name.replace("_", "-")
+            notes.append(("info", f"--{option} is ignored: rows stream through all blocks at once"))
+    return tuple(notes)

@@ -1,0 +1,114 @@
+"""The live panel: how far the run is, how full the teacher is kept, and the funnel block by block.
+
+Drawn by rich's own thread from the latest state, so that a slow or stopped terminal (Ctrl-S, a bad line)
+never holds up the run. Nothing that is shown is read as rich markup.
+"""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..events import Event, Progress, RunReport, RunStarted
+from .progress import seconds_left, warn_exhausted
+from .summary import funnel
+from .text import clean, clock, count, one_line
+
+__all__ = ["LivePanel", "panel"]
+
+_BAR = 40  # characters
+_PER_SECOND = 4
+
+
+class LivePanel:
+    """A screen that redraws itself in place and vanishes when closed."""
+
+    def __init__(self, stream: TextIO, console: Console | None = None) -> None:
+        self._console = console or Console(file=stream, markup=False, emoji=False, highlight=False)
+        self._latest: Progress | None = None
+        self._started: RunStarted | None = None
+        self._warned: set[str] = set()
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._render,
+            refresh_per_second=_PER_SECOND,
+            transient=True,
+            redirect_stdout=False,  # rows may go there
+            redirect_stderr=False,
+        )
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event."""
+        if isinstance(event, RunStarted):
+            self._started = event
+            self._live.start()
+        elif isinstance(event, Progress):
+            self._latest = event
+            warn_exhausted(event.report, self._warned, self.line)
+
+    def line(self, text: str) -> None:
+        """Show a line above the panel."""
+        self._console.print(Text(clean(text)), soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the panel off the screen."""
+        self._live.stop()
+
+    def _render(self) -> RenderableType:
+        return panel(self._latest, self._started)
+
+
+def panel(progress: Progress | None, started: RunStarted | None) -> RenderableType:
+    """What the live panel shows for a state of the run."""
+    head = Text()
+    if started is not None:
+        head.append(one_line(started.pipeline), style="bold")
+        head.append(f"  {one_line(started.input)} → {one_line(started.output)}", style="dim")
+    if progress is None:
+        return head
+    parts: list[RenderableType] = [head, _gauges(progress)]
+    if any(block.records_in for block in progress.report.blocks):
+        parts += [Text(), _funnel(progress.report)]
+    return Group(*parts)
+
+
+def _gauges(progress: Progress) -> Table:
+    report, total = progress.report, progress.roots_total
+    decided = report.accepted + report.filtered + report.rejected
+    left = seconds_left(progress)
+    words = f"{count(decided)}/{count(total)}  {decided / total:.0%}" if total else count(decided)
+    tail = f"  {clock(left)} left" if left is not None else ""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("roots", _bar(decided, total), Text(f"{words}  {clock(report.seconds)}{tail}"))
+    teacher = report.teacher
+    if teacher is not None:
+        tokens = f"tokens: {count(teacher.prompt_tokens)} in, {count(teacher.completion_tokens)} out"
+        grid.add_row(
+            "teacher",
+            _bar(teacher.in_flight, teacher.slots),
+            Text(f"{teacher.in_flight}/{teacher.slots} in flight  {count(teacher.calls)} calls  {tokens}"),
+        )
+    rows = Text(f"{count(report.rows)} accepted, {report.rows_per_second:.1f} a second")
+    if report.rejects:
+        rows.append(f"  {count(report.rejects)} rejects", style="yellow")
+    grid.add_row("rows", rows)
+    return grid
+
+
+def _bar(completed: int, total: int | None) -> RenderableType:
+    if not total:
+        return Text()
+    return ProgressBar(total=total, completed=completed, width=_BAR)
+
+
+def _funnel(report: RunReport) -> Text:
+    header, *lines = funnel(report.blocks)
+    text = Text(header, style="dim", no_wrap=True, overflow="ellipsis")
+    for line in lines:
+        text.append(f"\n{line}", style="default not dim")
+    return text

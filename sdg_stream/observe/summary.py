@@ -1,0 +1,189 @@
+"""The account of a run as text: what came in, where it went, what it cost, and what to do when it is bad.
+
+Pure functions of the report (and of the first reject of each kind), so that every sentence can be tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from ..events import BlockReport, Event, RecordRejected, RunReport, TeacherReport
+from .text import aligned, clock, count, one_line, plural
+
+__all__ = ["FirstRejects", "RejectKind", "advice", "exhausted", "funnel", "summary"]
+
+RejectKind: TypeAlias = tuple[str, str]
+"""Block and reason of a reject."""
+
+_LABEL = 10  # width of the labels on the left
+_WORDS = 300  # of a server that are shown; the rejects file has them all
+_EARLY = 30  # records that a block must have ended before its letting none through is worth a word
+
+
+class FirstRejects(dict[RejectKind, RecordRejected]):
+    """A hook that keeps the first reject of each kind: the examples that a summary shows."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event."""
+        if isinstance(event, RecordRejected):
+            self.setdefault((event.stage, event.reason), event)
+
+
+def summary(report: RunReport, first: Mapping[RejectKind, RecordRejected] | None = None) -> str:
+    """The closing lines of a run, for a terminal of about 100 columns."""
+    lines = [_headline(report), "", *_totals(report), ""]
+    if any(block.records_in for block in report.blocks):
+        lines += [*funnel(report.blocks), ""]
+    lines += _files(report)
+    hints = advice(report, first or {})
+    if hints:
+        lines += ["", *hints]
+    return "\n".join(lines)
+
+
+def funnel(blocks: tuple[BlockReport, ...]) -> list[str]:
+    """One line a block; the columns for duplicates and unparsed replies only where there are any."""
+    header = ["block", "in", "out", "filtered", "duplicates", "unparsed", "rejected"]
+    rows = [
+        [
+            one_line(block.name, 36),
+            count(block.records_in),
+            count(block.records_out),
+            _or_dot(block.filtered),
+            _or_dot(block.duplicates),
+            _or_dot(block.unparsed_replies),
+            ", ".join(f"{count(n)} {one_line(reason, 40)}" for reason, n in block.rejected.items()) or "·",
+        ]
+        for block in blocks
+    ]
+    shown = [
+        column
+        for column, title in enumerate(header)
+        if title not in ("duplicates", "unparsed") or any(row[column] != "·" for row in rows)
+    ]
+    table = [[row[column] for column in shown] for row in [header, *rows]]
+    return aligned(table, left=frozenset({0, len(shown) - 1}))
+
+
+def exhausted(report: RunReport) -> list[str]:
+    """Blocks that have ended many records and let none through so far: worth stopping a run for."""
+    return [block.name for block in report.blocks if not block.records_out and _ended(block) >= _EARLY]
+
+
+def advice(report: RunReport, first: Mapping[RejectKind, RecordRejected]) -> list[str]:
+    """What is off with a run and what to do about it; empty when nothing is."""
+    if not report.roots:
+        return ["The input holds no rows: nothing was asked and nothing was written."]
+    lines = []
+    if report.pending:
+        lines.append(
+            f"{plural(report.pending, 'root')} pending: undecided when the run stopped, not in the output."
+        )
+    if not report.rows and not report.stopped:
+        lines += ["No row was accepted.", *_blame(report)]
+    lines += _unparsed(report)
+    return lines + _examples(report, first)
+
+
+def _headline(report: RunReport) -> str:
+    decided = report.roots - report.pending
+    words = f"stopped ({one_line(report.stopped, 60)})" if report.stopped else "finished"
+    return (
+        f"{one_line(report.pipeline)}: {words} after {clock(report.seconds)}, "
+        f"{count(decided)} of {plural(report.roots, 'root')} decided"
+    )
+
+
+def _totals(report: RunReport) -> list[str]:
+    roots = (
+        f"{count(report.roots)} = {count(report.accepted)} accepted + {count(report.filtered)} filtered"
+        f" + {count(report.rejected)} rejected + {count(report.pending)} pending"
+    )
+    lines = [
+        _line("roots", roots),
+        _line("rows", f"{count(report.rows)} accepted, {report.rows_per_second:.1f} a second"),
+    ]
+    if report.rejects:
+        share = report.roots_with_rejects / report.roots if report.roots else 0.0
+        text = f"{count(report.rejects)}, in {plural(report.roots_with_rejects, 'root')} ({share:.0%})"
+        lines.append(_line("rejects", text))
+    if report.teacher is not None:
+        lines += _teacher(report.teacher)
+    return lines
+
+
+def _teacher(teacher: TeacherReport) -> list[str]:
+    about = "about " if teacher.tokens_estimated else ""
+    who = " ".join(
+        part for part in (one_line(teacher.model), f"({teacher.api})" if teacher.api else "") if part
+    )
+    calls = f"{plural(teacher.calls, 'call')}, {plural(teacher.attempts, 'attempt')}"
+    if teacher.failed_calls:
+        calls += f", {plural(teacher.failed_calls, 'call')} failed"
+    lines = [
+        _line("teacher", who or "?"),
+        _line("calls", f"{calls}; busy {teacher.busy:.0%} of {plural(teacher.slots, 'slot')}"),
+        _line(
+            "tokens",
+            f"{about}{count(teacher.prompt_tokens)} in, {about}{count(teacher.completion_tokens)} out",
+        ),
+    ]
+    if teacher.failures:
+        parts = (f"{count(n)} {one_line(kind, 40)}" for kind, n in teacher.failures.items())
+        lines.append(_line("failures", ", ".join(parts) + " (attempts)"))
+    return lines
+
+
+def _files(report: RunReport) -> list[str]:
+    lines = [_line("output", one_line(report.output))] if report.output else []
+    if report.rejects and report.rejects_file:
+        lines.append(_line("rejects", one_line(report.rejects_file)))
+    return lines
+
+
+def _blame(report: RunReport) -> list[str]:
+    """Where the records went, and what usually makes them go there."""
+    worst = max(report.blocks, key=_ended, default=None)
+    if worst is None or not _ended(worst):
+        return []
+    name = one_line(worst.name, 60)
+    if worst.filtered >= max(worst.duplicates, sum(worst.rejected.values())):
+        share = f"{count(worst.filtered)} of {count(worst.records_in)}"
+        return [f"Most records were filtered at block {name} ({share}): see what it compares with what."]
+    if worst.duplicates >= sum(worst.rejected.values()):
+        return [f"Most records were duplicates at block {name}: see the columns that it compares."]
+    reason, number = max(worst.rejected.items(), key=lambda item: item[1])
+    return [f"Most records were rejected at block {name}: {count(number)} times {one_line(reason, 40)}."]
+
+
+def _unparsed(report: RunReport) -> list[str]:
+    return [
+        f"Block {one_line(block.name, 60)} found nothing in {count(block.unparsed_replies)} of its replies:"
+        " compare what the prompt asks for with the block's tags or pattern."
+        for block in report.blocks
+        if block.unparsed_replies and not block.records_out
+    ]
+
+
+def _examples(report: RunReport, first: Mapping[RejectKind, RecordRejected]) -> list[str]:
+    """The first reject of each kind, when rejects are why rows are missing."""
+    if report.rows and report.roots_with_rejects * 10 < report.roots:
+        return []
+    return [
+        f"First {one_line(reject.reason, 40)} at {one_line(reject.stage, 60)}, root {reject.root}:"
+        f" {one_line(reject.message, _WORDS)}"
+        for reject in list(first.values())[:5]
+    ]
+
+
+def _ended(block: BlockReport) -> int:
+    return block.filtered + block.duplicates + sum(block.rejected.values())
+
+
+def _or_dot(number: int) -> str:
+    return count(number) if number else "·"
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<{_LABEL}}{text}"
