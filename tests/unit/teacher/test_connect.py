@@ -1,0 +1,96 @@
+"""Connecting: the model, the API, and the mistakes that are told before the first call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sdg_stream.abc import HttpReply
+from sdg_stream.errors import ConfigError, ConnectFailed, TeacherUnusable
+from sdg_stream.events import Notice
+from sdg_stream.teacher.connect import connect
+from sdg_stream.testing.backend import ScriptedBackend, completion_reply, json_reply
+
+pytestmark = pytest.mark.anyio
+
+
+def server(models: Any = ("m",), completions: Any = None, chat: Any = None) -> ScriptedBackend:
+    """A scripted endpoint: a list of models, and what its two APIs answer (None: not there)."""
+    missing = json_reply({"detail": "Not Found"}, 404)
+
+    def script(path: str, body: Any) -> HttpReply:
+        if path.endswith("/models"):
+            if isinstance(models, HttpReply):
+                return models
+            return json_reply({"object": "list", "data": [{"id": name} for name in models]})
+        answer = chat if path.endswith("/chat/completions") else completions
+        return missing if answer is None else answer
+
+    return ScriptedBackend(script)
+
+
+async def test_the_only_model_is_taken_and_the_api_is_found_by_asking_once() -> None:
+    """A server with completions: one tiny request finds the API and that n is honoured; the hook is told."""
+    events: list[Any] = []
+    backend = server(completions=completion_reply("a", "b"))
+    async with connect("http://localhost:1/v1/", backend=backend, hook=events.append) as teacher:
+        assert (teacher.model, teacher.api, teacher.honours_n) == ("m", "completions", True)
+    assert [path for path, _ in backend.sent] == ["/v1/models", "/v1/completions"]
+    assert isinstance(events[0], Notice)
+    assert "completions API" in events[0].message
+    assert backend.closed
+
+
+async def test_a_chat_only_server_is_asked_by_chat() -> None:
+    """Without a completions API, prompts go as chat messages."""
+    reply = json_reply({"choices": [{"index": 0, "message": {"content": "hi"}}]})
+    async with connect(backend=server(chat=reply)) as teacher:
+        assert (teacher.api, teacher.honours_n) == ("chat", False)
+
+
+async def test_several_models_need_a_choice_only_if_no_block_names_one() -> None:
+    """With several models none is taken by default."""
+    async with connect(backend=server(["m1", "m2"], completion_reply("a", "b"))) as teacher:
+        assert teacher.model == ""
+        assert teacher.models == ("m1", "m2")
+
+
+async def test_a_server_without_a_model_list_is_believed() -> None:
+    """Some servers have no /models; a given name is used as it is."""
+    backend = server(json_reply({}, 404), completion_reply("a", "b"))
+    async with connect(model="mine", backend=backend) as teacher:
+        assert teacher.model == "mine"
+
+
+@pytest.mark.parametrize(
+    ("backend", "arguments", "words"),
+    [
+        (server(["mixtral-8x7b"]), {"model": "mixtral-8x7"}, "Did you mean 'mixtral-8x7b'"),
+        (server(json_reply({"error": {"message": "bad key sk-9"}}, 401)), {"api_key": "sk-9"}, "API key"),
+        (server(json_reply({}, 500)), {}, "HTTP 500"),
+        (server(), {}, "no completions and no chat API"),
+        (server(), {"api": "chat"}, "no chat API"),
+        (ScriptedBackend(lambda path, body: ConnectFailed("cannot connect: refused")), {}, "--simulate"),
+        (server(completions=json_reply({"error": {"message": "no"}}, 403)), {}, "refuses this API key"),
+    ],
+)
+async def test_what_makes_a_teacher_unusable(
+    backend: ScriptedBackend, arguments: dict[str, Any], words: str
+) -> None:
+    """Each mistake is told with what to do, and without the key."""
+    with pytest.raises(TeacherUnusable) as caught:
+        async with connect(backend=backend, **arguments):
+            raise AssertionError
+    assert words in str(caught.value)
+    assert "sk-9" not in str(caught.value)
+    assert backend.closed
+
+
+@pytest.mark.parametrize("url", ["ftp://x/v1", "http://", "http://user:secret@host/v1"])
+async def test_urls_that_are_none(url: str) -> None:
+    """A URL that cannot be an endpoint, or holds a password, is refused; a password is not repeated."""
+    with pytest.raises(ConfigError) as caught:
+        async with connect(url, backend=server()):
+            raise AssertionError
+    assert "secret" not in str(caught.value)
