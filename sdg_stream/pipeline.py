@@ -7,10 +7,10 @@ templates, regular expressions, block types. Blocks are built anew for each run,
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias
 
 import msgspec
 from anyio import to_thread
@@ -29,6 +29,9 @@ from .io.stream import RowStream
 from .record import Columns
 
 __all__ = ["Pipeline"]
+
+Input: TypeAlias = str | Path | Source | Iterable[Columns] | AsyncIterable[Columns]
+"""What a pipeline reads: a JSONL file, a source, or an iterable of records, async or not."""
 
 PROVENANCE_COLUMN = "provenance"
 
@@ -146,7 +149,7 @@ class Pipeline:
 
     async def run(
         self,
-        source: str | Path | Source | Iterable[Columns],
+        source: Input,
         output: str | Path | Sink[Any],
         teacher: Teacher | None,
         *,
@@ -194,7 +197,7 @@ class Pipeline:
 
     def stream(
         self,
-        rows: str | Path | Source | Iterable[Columns],
+        rows: Input,
         teacher: Teacher | None,
         *,
         order: Order = "none",
@@ -334,12 +337,12 @@ def _placed(document: Any, path: str, error: ConfigError) -> list[Problem]:
     ]
 
 
-def _as_source(source: str | Path | Source | Iterable[Columns]) -> Source:
+def _as_source(source: Input) -> Source:
     if isinstance(source, str | Path):
         return JsonlSource(source)
-    if hasattr(source, "read") and hasattr(source, "aclose"):
-        return cast("Source", source)
-    return IterableSource(cast("Iterable[Columns]", source))
+    if isinstance(source, Iterable | AsyncIterable):
+        return IterableSource(source)
+    return source
 
 
 def _claim(path: Path, run_dir: Path, overwrite: bool) -> None:

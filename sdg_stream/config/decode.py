@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -56,6 +56,12 @@ def decode_struct(
 def _decode_field(document: Document, path: str, value: Any, kind: Any, problems: list[Problem]) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return decode_struct(document, path, value, kind, problems)
+    if get_origin(kind) is dict and isinstance(value, dict):  # msgspec does not say which key was wrong
+        inner = get_args(kind)[1]
+        return {
+            key: _decode_field(document, f"{path}.{key}", item, inner, problems)
+            for key, item in value.items()
+        }
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:

@@ -15,7 +15,7 @@ from sdg_stream.events import Notice, Progress, RecordRejected, RunFinished
 from sdg_stream.record import Columns, Record
 from sdg_stream.testing.edges import ListSink
 
-from .blocks import Call, Events, Group, Row, engine_of, fail_on, planned, run, yields
+from engine_blocks import Call, Events, Group, Row, engine_of, fail_on, planned, run, yields
 
 pytestmark = pytest.mark.anyio
 
