@@ -1,0 +1,83 @@
+"""``LLMMessagesBlock``: a column holds whole conversations, the teacher's answer goes into another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ..abc import AsyncBlock, BlockConfig, Context, Flow
+from ..config.yaml import Document
+from ..errors import Problem, RecordError
+from ..record import Columns, Record
+from .asker import make_asker
+from .gen_kwargs import GenKwargs, decode_config
+from .record_errors import missing_column, taken_column
+
+__all__ = ["LLMMessagesBlock", "LLMMessagesConfig"]
+
+WARM = 0.7  # temperature of several choices; at 0 they would all be the same
+
+
+class LLMMessagesConfig(BlockConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Keys of ``LLMMessagesBlock``.
+
+    Attributes:
+        input_col: column of messages, each a mapping with ``role`` and ``content``.
+        output_col: new column for the answer: text, or a list of texts for more than one choice.
+        model_id: the model to ask unless the settings name one.
+        gen_kwargs: request parameters.
+    """
+
+    input_col: str
+    output_col: str
+    model_id: str | None = None
+    gen_kwargs: GenKwargs = msgspec.field(default_factory=GenKwargs)
+
+
+class LLMMessagesBlock(AsyncBlock[LLMMessagesConfig]):
+    """Sends the messages as they are to the chat endpoint; the answer is not stripped or parsed."""
+
+    Config = LLMMessagesConfig
+
+    def __init__(self, config: LLMMessagesConfig, context: Context) -> None:
+        super().__init__(config, context)
+        kwargs = config.gen_kwargs
+        self.asker = make_asker(context, config.model_id, kwargs, api="chat", capped=False)
+        if self.asker.shape.n > 1 and kwargs.temperature <= 0:
+            context.warn("temperature_raised", f"several choices need a temperature above 0; taking {WARM}")
+            kwargs = msgspec.structs.replace(kwargs, temperature=WARM)
+            self.asker = make_asker(context, config.model_id, kwargs, api="chat", capped=False)
+
+    @classmethod
+    def decode(
+        cls, document: Document, path: str, data: Any, problems: list[Problem], context: Context
+    ) -> BlockConfig | None:
+        """The ``config`` mapping as the block's struct, mistakes listed."""
+        del context
+        return decode_config(document, path, data, cls.Config, problems)
+
+    async def apply(self, record: Record) -> Sequence[Columns]:
+        """The record with the answer in its new column."""
+        output = self.config.output_col
+        if output in record.columns:
+            raise taken_column([output], record.columns)
+        completion = await self.asker.ask(record, self._messages(record.columns))
+        texts = [choice.text for choice in completion.choices]
+        answer = texts[: self.asker.shape.n] if self.asker.shape.n > 1 else texts[0]
+        return [{**record.columns, output: answer}]
+
+    @property
+    def flow(self) -> Flow:
+        """Needs the messages, adds the answer."""
+        return Flow(reads=frozenset({self.config.input_col}), adds=(self.config.output_col,), one_to_one=True)
+
+    def _messages(self, columns: Columns) -> list[dict[str, Any]]:
+        column = self.config.input_col
+        if column not in columns:
+            raise missing_column([column], columns)
+        messages = columns[column]
+        if not (isinstance(messages, list) and messages and all(isinstance(one, dict) for one in messages)):
+            raise RecordError("bad_value", f"the column {column!r} holds no list of messages")
+        return messages
