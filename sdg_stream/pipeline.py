@@ -340,9 +340,9 @@ def _placed(document: Any, path: str, error: ConfigError) -> list[Problem]:
 def _as_source(source: Input) -> Source:
     if isinstance(source, str | Path):
         return JsonlSource(source)
-    if isinstance(source, Iterable | AsyncIterable):
+    if isinstance(source, Iterable):
         return IterableSource(source)
-    return source
+    return IterableSource(source) if isinstance(source, AsyncIterable) else source
 
 
 def _claim(path: Path, run_dir: Path, overwrite: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import msgspec
@@ -36,7 +38,7 @@ def pipeline_schema() -> dict[str, Any]:
             {"type": "string", "description": "module:Class, or an entry point"},
         ]
     }
-    return {
+    schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "sdg_stream pipeline",
         "type": "object",
@@ -48,3 +50,16 @@ def pipeline_schema() -> dict[str, Any]:
         },
         "$defs": definitions,
     }
+    return _with_short_names(schema)
+
+
+def _with_short_names(schema: dict[str, Any]) -> dict[str, Any]:
+    """Configs that are nested in their block are called by the block's name, without its module."""
+    text = re.sub(r"sdg_stream\.blocks\.\w+\.(\w+)\.Config", r"\1", json.dumps(schema))
+    short: dict[str, Any] = json.loads(text)
+    # IterBlock takes the nested block's keys next to its own, and they are that block's to check.
+    nested = short["$defs"]["IterBlock"]
+    nested["additionalProperties"] = True
+    nested["required"].remove("block_config")
+    nested["properties"]["block_config"] = {"type": "object"}
+    return short

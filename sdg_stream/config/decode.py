@@ -97,8 +97,9 @@ def shown(value: Any) -> str:
 
 
 def _friendly(expected: str) -> str:
-    kinds = expected.removeprefix("Expected ").strip("`").split(" | ")
-    return "expected " + " or ".join(_NAMES.get(kind, kind) for kind in kinds)
+    kinds, of_length, length = expected.removeprefix("Expected ").partition(" of length")
+    names = [_NAMES.get(kind, kind) for kind in kinds.strip("`").split(" | ")]
+    return f"expected {' or '.join(names)}{of_length}{length}"
 
 
 def _value_at(value: Any, inner: str) -> Any:
