@@ -13,6 +13,7 @@ import click
 import orjson
 
 from ..catalog import pipelines_dir
+from ..errors import OutputError
 from ..observe.text import clean
 
 __all__ = ["Demo"]
@@ -41,12 +42,20 @@ class Demo:
         }
 
     def open(self) -> None:
-        """Say that this is a demo."""
+        """Say that this is a demo, and make the folder that it writes to.
+
+        Raises:
+            OutputError: that cannot be made.
+        """
         self._say(
             f"Demo: sample seeds through the shipped pipeline {_PIPELINE}. The teacher is SIMULATED:",
-            "its replies have the right form and realistic timing, but what they say means nothing.",
+            "its replies have the right form and plausible timing, but what they say means nothing.",
             "",
         )
+        try:
+            _OUTPUT.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"the folder {_OUTPUT.parent} cannot be made here: {error.strerror}") from error
 
     def close(self) -> None:
         """Show a few rows and what to type next."""

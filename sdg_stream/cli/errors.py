@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import traceback
 from contextlib import suppress
@@ -34,7 +35,7 @@ def explain(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         _say("Interrupted.")
         return EXIT_INTERRUPTED
-    if _is_broken_pipe(error):
+    if isinstance(error, BrokenPipeError):  # the reader left early (``| head``), which is no mistake
         _discard_stdout()
         return _EXIT_OUTPUT
     if isinstance(error, ConfigError):
@@ -64,19 +65,20 @@ def report_bug(kind: type[BaseException], error: BaseException, trace: Traceback
     _say(_REPORT)
 
 
+def reader_left() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    if sys.platform == "win32":
+        return False
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 def _say(text: str) -> None:
     from ..observe.text import clean
 
     with suppress(OSError):  # when nobody listens, the exit code still tells
         click.echo(clean(text).rstrip("\n"), err=True)
-
-
-def _is_broken_pipe(error: BaseException) -> bool:
-    """A reader that left early (``| head``) is no mistake of anyone."""
-    from ..errors import OutputError
-
-    cause = error.__cause__ if isinstance(error, OutputError) else error
-    return isinstance(cause, BrokenPipeError)
 
 
 def _discard_stdout() -> None:

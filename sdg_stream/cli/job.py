@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,18 +13,24 @@ import msgspec
 
 from ..abc import Teacher
 from ..config.settings import Settings
-from ..errors import SdgStreamError
+from ..errors import OutputError
 from ..events import Event, EventHook, Progress, RunFinished, RunReport
+from ..io.jsonl import JsonlSink
 from ..observe.progress import Mode, Screen, choose_mode, open_screen
 from ..observe.summary import FirstRejects, summary
 from ..observe.text import count, one_line, plural
 from ..pipeline import Pipeline
 from ..teacher.connect import connect
-from .errors import EXIT_UNSATISFIED
+from .errors import EXIT_UNSATISFIED, reader_left
 from .logs import LogHook, configure_logging
 from .signals import Stopped, run_until_signal
 
 __all__ = ["Job", "perform", "verdict"]
+
+
+STDOUT = "-"
+_SIMULATED_FAMILY = "mixtral"
+_SIMULATED_TOKENS_PER_S = 300.0  # of a slot: a small model on a large accelerator; nobody waits for a demo
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +75,10 @@ class Latest:
 def perform(job: Job, api_key: str | None) -> int:
     """Run the job, show it, and give the exit code.
 
+    Whatever keeps it from coming to its end is raised, after what is known of it has been shown.
+
     Raises:
-        SdgStreamError: it could not be run to its end; what is known of it has been shown.
+        BrokenPipeError: the reader of standard output left early.
     """
     screen = _screen(job)
     configure_logging(screen, job.log_level, as_json=job.log_json and job.progress != "json")
@@ -80,18 +89,19 @@ def perform(job: Job, api_key: str | None) -> int:
     try:
         for level, words in job.notes:
             screen.line(f"{'warning' if level == 'warning' else 'note'}: {words}")
-        if job.simulate:
-            screen.line("note: the teacher is SIMULATED: replies have the right form and mean nothing")
         hook = _fan_out(hooks)
         pipeline = _load(job, hook)
-        report = run_until_signal(lambda: _run(job, pipeline, api_key, hook), screen.line)
+        report = run_until_signal(lambda: _run(job, pipeline, api_key, hook), partial(_told, screen))
     except Stopped as stopped:
         _close(job, screen, latest.report, first)
-        screen.line(f"Stopped by {stopped}. {_saved(latest.report)}")
+        screen.line(f"Stopped by {stopped}. {_saved(latest.report)} --overwrite starts again.")
         return stopped.exit_code
-    except SdgStreamError as error:
+    except Exception as error:
+        screen.close()
+        if job.output == STDOUT and isinstance(error, OutputError) and reader_left():
+            raise BrokenPipeError from error
         _close(job, screen, latest.report, first)
-        if latest.report is not None:
+        if latest.report is not None and not isinstance(error, OutputError):  # which says it itself
             error.add_note(_saved(latest.report))
         raise
     finally:
@@ -133,9 +143,13 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
                 hook=hook,
             )
             teacher = await stack.enter_async_context(connection)
+        output: str | JsonlSink = job.output
+        if output == STDOUT:
+            output = JsonlSink(STDOUT)
+            await output.open()
         return await pipeline.run(
             job.input,
-            job.output,
+            output,
             teacher,
             order=job.order,
             limit=job.limit,
@@ -151,14 +165,15 @@ async def _endpoints(job: Job, stack: AsyncExitStack) -> tuple[str, ...]:
     from ..simulator.server import serve
     from ..simulator.settings import SimulatorSettings
 
-    server = await stack.enter_async_context(serve(SimulatorSettings(slots=job.concurrency), "127.0.0.1", 0))
+    settings = SimulatorSettings(slots=job.concurrency, decode_tokens_per_s=_SIMULATED_TOKENS_PER_S)
+    server = await stack.enter_async_context(serve(settings, "127.0.0.1", 0))
     return (server.url,)
 
 
 def _load(job: Job, hook: EventHook) -> Pipeline:
     settings = Settings(
         model_id=job.model_id,
-        model_family=job.model_family,
+        model_family=job.model_family or (_SIMULATED_FAMILY if job.simulate else None),
         num_instructions=job.num_instructions,
         max_num_tokens=job.max_num_tokens,
         provenance=job.provenance,
@@ -167,7 +182,7 @@ def _load(job: Job, hook: EventHook) -> Pipeline:
 
 
 def _screen(job: Job) -> Screen:
-    shared = job.output == "-" and sys.stdout.isatty()  # rows and a panel on one terminal: lines, then
+    shared = job.output == STDOUT and sys.stdout.isatty()  # rows and a panel on one terminal: lines, then
     terminal = sys.stderr.isatty() and not shared
     mode = choose_mode(job.progress, terminal=terminal, dumb=os.environ.get("TERM") == "dumb")
     return open_screen(mode, sys.stderr)
@@ -178,6 +193,12 @@ def _close(job: Job, screen: Screen, report: RunReport | None, first: FirstRejec
     screen.close()
     if report is not None and job.progress != "json":
         screen.line(f"\n{summary(report, first)}\n")
+
+
+def _told(screen: Screen, words: str) -> None:
+    """Words about a signal: the panel goes first, since a second signal leaves no time for it."""
+    screen.close()
+    screen.line(words)
 
 
 def _saved(report: RunReport | None) -> str:

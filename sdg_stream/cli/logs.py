@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from ..events import Event, Notice, RecordRejected
 from ..observe.progress import Screen
+from ..observe.summary import FirstRejects, reject_line
 from ..observe.text import one_line
 
 __all__ = ["LogHook", "configure_logging"]
@@ -31,20 +32,30 @@ def configure_logging(screen: Screen, level: str, *, as_json: bool) -> None:
 
 
 class LogHook:
-    """A hook that logs what a person should know: notices, and each reject at level debug."""
+    """A hook that logs notices and the first reject of each kind, and at level debug each reject."""
 
     def __init__(self) -> None:
         self._log = logging.getLogger(_RUN)
+        self._first = FirstRejects()
 
     def __call__(self, event: Event, /) -> None:
         """Take one event."""
         if isinstance(event, Notice):
             level = logging.WARNING if event.level == "warning" else logging.INFO
             self._log.log(level, "%s", event.message, extra={"code": event.code})
-        elif isinstance(event, RecordRejected) and self._log.isEnabledFor(logging.DEBUG):
-            path = ".".join(str(step) for step in event.path)
-            where = f"root {event.root}" + (f" path {path}" if path else "")
-            self._log.debug("%s at %s, %s: %s", event.reason, event.stage, where, event.message)
+        elif isinstance(event, RecordRejected):
+            self._rejected(event)
+
+    def _rejected(self, reject: RecordRejected) -> None:
+        known = len(self._first)
+        self._first(reject)
+        extra = {"code": reject.reason}
+        if len(self._first) > known:
+            self._log.warning("%s", reject_line(reject), extra=extra)
+        elif self._log.isEnabledFor(logging.DEBUG):
+            path = ".".join(str(step) for step in reject.path)
+            where = f"{reject.stage}, root {reject.root}" + (f" path {path}" if path else "")
+            self._log.debug("%s at %s: %s", reject.reason, where, reject.message, extra=extra)
 
 
 class _ScreenHandler(logging.Handler):

@@ -80,7 +80,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     for name, hint in _NEEDED.items():
         if not options[name]:
             raise click.UsageError(hint)
-    job = pick(Job, {**options, "notes": _notes(ctx, options)})
+    job = pick(Job, {**options, "notes": _notes(ctx, options, demo=demo is not None)})
     code = perform(job, _api_key(options))
     if demo is not None and code == 0:
         demo.close()
@@ -107,15 +107,17 @@ def _api_key(options: dict[str, Any]) -> str | None:
     return options["api_key"] or os.environ.get(options["api_key_env"]) or None
 
 
-def _notes(ctx: click.Context, options: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def _notes(ctx: click.Context, options: dict[str, Any], *, demo: bool) -> tuple[tuple[str, str], ...]:
     """What is worth a word about the options themselves: level and words."""
     notes = []
+    if options["simulate"] and not demo:  # which says so itself
+        notes.append(("info", "the teacher is SIMULATED: its replies have the right form and mean nothing"))
     if ctx.get_parameter_source("api_key") is ParameterSource.COMMANDLINE:
         notes.append(
             ("warning", "others on this machine can see a key on the command line; use --api-key-env")
         )
     chosen_key = ctx.get_parameter_source("api_key_env") is not ParameterSource.DEFAULT
-    if chosen_key and not _api_key(options):
+    if chosen_key and not options["simulate"] and not _api_key(options):
         notes.append(("warning", "the variable that --api-key-env names is not set: calls go without a key"))
     for name in ("batch_size", "num_cpus"):
         if options[name] is not None:

@@ -56,7 +56,8 @@ async def _supervise(work: Callable[[], Awaitable[T]], told: Callable[[str], Non
                 results.append(await work())
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise _leaf(group) from None
+        error = _leaf(group)
+        raise error from error.__cause__  # not from the group, which only wraps it
     if not results:
         raise Stopped(caught[0])
     return results[0]

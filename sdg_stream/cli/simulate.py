@@ -47,6 +47,7 @@ __all__ = ["simulate"]
     type=click.FloatRange(min=0, min_open=True),
     help="More are answered with 429 and Retry-After.",
 )
+@click.option("--reply", metavar="TEXT", help="The text of every choice; else made from the prompt.")
 @click.option("--faults", type=FilePath, help="YAML file of faults, such as: [{rate: 0.02, fault: 503}]")
 @settings_option
 def simulate(**options: Any) -> None:

@@ -1,7 +1,7 @@
 """The live panel: how far the run is, how full the teacher is kept, and the funnel block by block.
 
-Drawn by rich's own thread from the latest state, so that a slow or stopped terminal (Ctrl-S, a bad line)
-never holds up the run. Nothing that is shown is read as rich markup.
+Drawn by rich's own thread from the latest state, so that drawing on a slow or stopped terminal (Ctrl-S, a
+bad line) does not hold up the run. Nothing that is shown is read as rich markup.
 """
 
 from __future__ import annotations
@@ -81,10 +81,13 @@ def _gauges(progress: Progress) -> Table:
     report, total = progress.report, progress.roots_total
     decided = report.accepted + report.filtered + report.rejected
     left = seconds_left(progress)
-    words = f"{count(decided)}/{count(total)}  {decided / total:.0%}" if total else count(decided)
+    words = f"{count(decided)}/{count(total or report.roots)}"
+    words += f"  {decided / total:.0%}" if total else " read"
     tail = f"  {clock(left)} left" if left is not None else ""
     grid = Table.grid(padding=(0, 2))
-    grid.add_row("roots", _bar(decided, total), Text(f"{words}  {clock(report.seconds)}{tail}"))
+    grid.add_row(
+        "roots", _bar(decided, total or report.roots), Text(f"{words}  {clock(report.seconds)}{tail}")
+    )
     teacher = report.teacher
     if teacher is not None:
         tokens = f"tokens: {count(teacher.prompt_tokens)} in, {count(teacher.completion_tokens)} out"
@@ -100,10 +103,8 @@ def _gauges(progress: Progress) -> Table:
     return grid
 
 
-def _bar(completed: int, total: int | None) -> RenderableType:
-    if not total:
-        return Text()
-    return ProgressBar(total=total, completed=completed, width=_BAR)
+def _bar(completed: int, total: int) -> RenderableType:
+    return ProgressBar(total=max(total, 1), completed=completed, width=_BAR)
 
 
 def _funnel(report: RunReport) -> Text:

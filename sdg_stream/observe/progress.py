@@ -139,7 +139,7 @@ def status_line(progress: Progress) -> str:
     """The state of a run in one line."""
     report, total = progress.report, progress.roots_total
     decided = report.accepted + report.filtered + report.rejected
-    share = f"/{count(total)} ({decided / total:.0%})" if total else ""
+    share = f"/{count(total)} ({decided / total:.0%})" if total else f"/{count(report.roots)} read"
     parts = [
         clock(report.seconds),
         f"roots {count(decided)}{share}",

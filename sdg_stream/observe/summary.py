@@ -11,7 +11,7 @@ from typing import TypeAlias
 from ..events import BlockReport, Event, RecordRejected, RunReport, TeacherReport
 from .text import aligned, clock, count, one_line, plural
 
-__all__ = ["FirstRejects", "RejectKind", "advice", "exhausted", "funnel", "summary"]
+__all__ = ["FirstRejects", "RejectKind", "advice", "exhausted", "funnel", "reject_line", "summary"]
 
 RejectKind: TypeAlias = tuple[str, str]
 """Block and reason of a reject."""
@@ -74,7 +74,7 @@ def exhausted(report: RunReport) -> list[str]:
 def advice(report: RunReport, first: Mapping[RejectKind, RecordRejected]) -> list[str]:
     """What is off with a run and what to do about it; empty when nothing is."""
     if not report.roots:
-        return ["The input holds no rows: nothing was asked and nothing was written."]
+        return ["WARNING: the input holds no rows; nothing was asked and nothing was written."]
     lines = []
     if report.pending:
         lines.append(
@@ -118,9 +118,9 @@ def _teacher(teacher: TeacherReport) -> list[str]:
     who = " ".join(
         part for part in (one_line(teacher.model), f"({teacher.api})" if teacher.api else "") if part
     )
-    calls = f"{plural(teacher.calls, 'call')}, {plural(teacher.attempts, 'attempt')}"
+    calls = f"{count(teacher.calls)} in {plural(teacher.attempts, 'attempt')}"
     if teacher.failed_calls:
-        calls += f", {plural(teacher.failed_calls, 'call')} failed"
+        calls += f", {count(teacher.failed_calls)} failed"
     lines = [
         _line("teacher", who or "?"),
         _line("calls", f"{calls}; busy {teacher.busy:.0%} of {plural(teacher.slots, 'slot')}"),
@@ -131,7 +131,7 @@ def _teacher(teacher: TeacherReport) -> list[str]:
     ]
     if teacher.failures:
         parts = (f"{count(n)} {one_line(kind, 40)}" for kind, n in teacher.failures.items())
-        lines.append(_line("failures", ", ".join(parts) + " (attempts)"))
+        lines.append(_line("failures", ", ".join(parts)))
     return lines
 
 
@@ -170,11 +170,16 @@ def _examples(report: RunReport, first: Mapping[RejectKind, RecordRejected]) -> 
     """The first reject of each kind, when rejects are why rows are missing."""
     if report.rows and report.roots_with_rejects * 10 < report.roots:
         return []
-    return [
+    return [reject_line(reject) for reject in list(first.values())[:5]]
+
+
+def reject_line(reject: RecordRejected) -> str:
+    """One reject in words, with the server's."""
+    said = f'; the teacher said: "{one_line(reject.server, _WORDS)}"' if reject.server else ""
+    return (
         f"First {one_line(reject.reason, 40)} at {one_line(reject.stage, 60)}, root {reject.root}:"
-        f" {one_line(reject.message, _WORDS)}"
-        for reject in list(first.values())[:5]
-    ]
+        f" {one_line(reject.message, _WORDS)}{said}"
+    )
 
 
 def _ended(block: BlockReport) -> int:

@@ -75,7 +75,7 @@ def test_status_line() -> None:
         "0:42  roots 400/800 (50%)  rows 812 (19.3/s)  filtered 15  rejects 12"
         "  calls 1,204  in flight 61/64  left 0:42"
     )
-    assert status_line(Progress(report=EMPTY, roots_open=0)) == "0:00  roots 0  rows 0 (0.0/s)"
+    assert status_line(Progress(report=EMPTY, roots_open=0)) == "0:00  roots 0/0 read  rows 0 (0.0/s)"
 
 
 def test_seconds_left_is_unknown_at_first() -> None:

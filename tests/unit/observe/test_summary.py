@@ -17,9 +17,9 @@ def test_summary_of_a_good_run() -> None:
         "rows      812 accepted, 19.3 a second",
         "rejects   12, in 9 roots (2%)",
         "teacher   mixtral (completions)",
-        "calls     1,204 calls, 1,210 attempts, 2 calls failed; busy 95% of 64 slots",
+        "calls     1,204 in 1,210 attempts, 2 failed; busy 95% of 64 slots",
         "tokens    210,000 in, 98,000 out",
-        "failures  8 RateLimited (attempts)",
+        "failures  8 RateLimited",
         "",
         "block    in  out  filtered  unparsed  rejected",
         "gen     400  900         ·         3  ·",
@@ -32,7 +32,7 @@ def test_summary_of_a_good_run() -> None:
 
 def test_empty_input_is_said_loudly() -> None:
     """An empty input is no success to overlook."""
-    assert "The input holds no rows" in summary(EMPTY)
+    assert "WARNING: the input holds no rows" in summary(EMPTY)
 
 
 def test_all_filtered_names_the_block() -> None:

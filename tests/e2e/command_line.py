@@ -1,0 +1,63 @@
+"""Running the command line as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "sdg_stream")
+ROWS = '{"topic": "tides", "number": 1}\n{"topic": "winds", "number": 2}\n{"topic": "rocks", "number": 3}\n'
+
+PROMPT = """\
+system: You are brief.
+introduction: Name something.
+principles: One sentence.
+examples: ""
+generation: |
+  Tell me about {{topic}}. Begin with [Answer] and end with [End].
+start_tags: [""]
+end_tags: [""]
+"""
+
+PIPELINE = """\
+version: "1.0"
+blocks:
+  - name: ask
+    type: LLMBlock
+    config:
+      config_path: prompt.yaml
+      output_cols: [answer]
+      gen_kwargs: {max_tokens: 512}
+"""
+
+
+def write_project(folder: Path, *, start: str = "", end: str = "") -> None:
+    """A pipeline ``ask.yaml`` that asks the teacher once a row, and its input ``in.jsonl``."""
+    prompt = PROMPT.replace('start_tags: [""]', f'start_tags: ["{start}"]')
+    (folder / "prompt.yaml").write_text(prompt.replace('end_tags: [""]', f'end_tags: ["{end}"]'))
+    (folder / "ask.yaml").write_text(PIPELINE)
+    (folder / "in.jsonl").write_text(ROWS)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of the command, without any of the user's options in it."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SDG_STREAM", "OPENAI"))
+    }
+    return {**kept, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "100", **more}
+
+
+async def sdg(
+    folder: Path, *arguments: str, stdin: str = "", **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``sdg-stream`` in a folder to its end; text in, text out."""
+    with anyio.fail_after(30):
+        done = await anyio.run_process(
+            [*COMMAND, *arguments], input=stdin.encode(), check=False, cwd=folder, env=environment(**more)
+        )
+    return subprocess.CompletedProcess(arguments, done.returncode, done.stdout.decode(), done.stderr.decode())
