@@ -16,7 +16,7 @@ from .row_file import RowFile
 
 __all__ = ["AppendingSink"]
 
-MAX_HELD_BYTES = 4 * 1024 * 1024
+MAX_HELD_BYTES = 512 * 1024
 
 
 class AppendingSink:
@@ -59,7 +59,7 @@ class AppendingSink:
         await to_thread.run_sync(self._file.open)
 
     async def put(self, rows: Sequence[bytes]) -> None:
-        """Take rows; they stay together. Waits only while more than 4 MiB are held.
+        """Take rows; they stay together. Waits only while more than half a MiB is held.
 
         Raises:
             OutputError: rows cannot be written, these or earlier ones.
