@@ -13,7 +13,7 @@ def main() -> None:
     from .cli.errors import report_bug  # noqa: PLC0415
 
     sys.excepthook = report_bug
-    app(prog_name="sdg-stream")
+    app()
 
 
 if __name__ == "__main__":

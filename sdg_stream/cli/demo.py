@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import sys
 import textwrap
 from itertools import islice
 from pathlib import Path
@@ -67,16 +68,29 @@ class Demo:
         self._say(
             "The same with a teacher of your own:",
             "",
-            f"  sdg-stream run {_PIPELINE} --endpoint-url http://localhost:8000/v1 \\",
+            f"  {_command()} run {_PIPELINE} --endpoint-url http://localhost:8000/v1 \\",
             f"      --input {shlex.quote(str(self._seeds))} --output rows.jsonl",
             "",
-            "Other pipelines: sdg-stream pipelines list",
+            f"Other pipelines: {_command()} pipelines list",
         )
 
     def _say(self, *lines: str) -> None:
         if not self._quiet:
             for line in lines:
                 click.echo(line, err=True)
+
+
+def _command() -> str:
+    """How this program can be started from here: by its name, if that is on the path, else as it was."""
+    name, beside = shutil.which("sdg-stream"), Path(sys.executable).parent
+    if name is not None and Path(name).parent == beside:
+        return "sdg-stream"
+    python = shutil.which("python")
+    if python is not None and Path(python).parent == beside:
+        return "python -m sdg_stream"
+    here = Path.cwd()
+    inside = beside.is_relative_to(here)
+    return f"{(beside.relative_to(here) if inside else beside) / 'python'} -m sdg_stream"
 
 
 def _cut(label: str, value: Any) -> list[str]:

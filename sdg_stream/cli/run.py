@@ -22,7 +22,14 @@ from .options import (
 __all__ = ["run"]
 
 
-@click.command(cls=Command, context_settings=CONTEXT)
+_EXIT_CODES = """\b
+Exit codes: 0 done; 1 bug; 2 usage, pipeline or input; 3 no row accepted, or
+too many rejects; 4 teacher unusable; 5 output cannot be written; 6 output
+exists; 130 interrupted; 143 terminated.
+"""
+
+
+@click.command(cls=Command, context_settings=CONTEXT, epilog=_EXIT_CODES)
 @click.argument("pipeline_argument", metavar="[PIPELINE]", required=False)
 @click.option("--pipeline", metavar="PIPELINE", help="The same as the argument.")
 @click.option("--input", "-i", metavar="FILE", help="Input rows, JSONL; - is standard input.")
@@ -52,7 +59,7 @@ __all__ = ["run"]
 @click.option("--num-cpus", type=int, hidden=True, help="Ignored.")
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> None:
-    r"""Run a pipeline over records.
+    """Run a pipeline over records.
 
     PIPELINE is a file, or the name of a shipped pipeline such as full/knowledge (see `sdg-stream pipelines`).
     Without any of PIPELINE, --input, --output and --endpoint-url this is a demo: sample seeds, a shipped
@@ -60,10 +67,6 @@ def run(ctx: click.Context, /, **options: Any) -> None:
 
     Each option can also stand in the environment (SDG_STREAM_MODEL_ID for --model-id) and in the file given
     by --settings (model_id); the command line wins over the environment, and that over the file.
-
-    \b
-    Exit codes: 0 done; 1 bug; 2 usage, pipeline or input; 3 no row accepted, or too many rejects;
-    4 teacher unusable; 5 output; 6 existing output; 130 interrupted; 143 terminated.
     """
     from .demo import Demo
     from .job import Job, perform
@@ -79,7 +82,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
         options |= demo.options
     for name, hint in _NEEDED.items():
         if not options[name]:
-            raise click.UsageError(hint)
+            raise click.UsageError(hint.format(name=ctx.find_root().info_name))
     job = pick(Job, {**options, "notes": _notes(ctx, options, demo=demo is not None)})
     code = perform(job, _api_key(options))
     if demo is not None and code == 0:
@@ -88,7 +91,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
 
 
 _NEEDED = {
-    "pipeline": "which pipeline? Name a file or a shipped one: `sdg-stream pipelines` lists them.",
+    "pipeline": "which pipeline? Name a file or a shipped one: `{name} pipelines list` shows them.",
     "input": "which input? --input FILE, or --input - for standard input.",
     "output": "which output? --output FILE, or --output - for standard output.",
 }

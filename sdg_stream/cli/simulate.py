@@ -78,7 +78,7 @@ async def _serve(settings: Any, host: str, port: int) -> None:
 
     async with serve(settings, host, port) as server:
         _say(f"SIMULATED teacher {settings.model} at {server.url} (replies are made up). Ctrl-C stops it.")
-        _say(f"Try: sdg-stream run full/knowledge --input FILE --output FILE --endpoint-url {server.url}")
+        _say(f"Try: run full/knowledge --input FILE --output FILE --endpoint-url {server.url}")
         await anyio.sleep_forever()
 
 

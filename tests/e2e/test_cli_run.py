@@ -224,7 +224,7 @@ async def test_demo(tmp_path: Path) -> None:
     assert all(json.loads(line)["question"] for line in output.read_text().splitlines())
     assert done.stderr.count("SIMULATED") == 2
     assert "sdg_stream_demo/rows.jsonl" in done.stderr
-    assert "sdg-stream run full/knowledge --endpoint-url" in done.stderr
+    assert " run full/knowledge --endpoint-url" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
