@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ def check(pipeline: str, as_json: bool, plugins: tuple[Path, ...], **options: An
     from ..errors import ConfigError
     from ..pipeline import Pipeline
     from .errors import explain_config
-    from .signals import run_until_signal
+    from .signals import Stopped, run_until_signal
 
     file = options.pop("input")
     lines: list[str] = []
@@ -43,11 +44,13 @@ def check(pipeline: str, as_json: bool, plugins: tuple[Path, ...], **options: An
     try:
         loaded = Pipeline.load(pipeline, Settings(**options), plugins=plugins)
         if file:
-            rows, columns = run_until_signal(lambda: _read(file, problems), click.echo)
+            rows, columns = run_until_signal(lambda: _read(file, problems), partial(click.echo, err=True))
         problems += loaded.check(columns)
         lines = loaded.plan().lines()
     except ConfigError as error:
         problems += error.problems
+    except Stopped as stopped:
+        raise click.exceptions.Exit(stopped.exit_code) from None
     if as_json:
         _print_json(pipeline, problems, lines, rows)
     elif problems:

@@ -18,6 +18,7 @@ RejectKind: TypeAlias = tuple[str, str]
 
 _LABEL = 10  # width of the labels on the left
 _WORDS = 300  # of a server that are shown; the rejects file has them all
+_KINDS = 100  # of rejects that are remembered: reasons come from blocks, and blocks are anybody's
 _EARLY = 30  # records that a block must have ended before its letting none through is worth a word
 
 
@@ -26,7 +27,7 @@ class FirstRejects(dict[RejectKind, RecordRejected]):
 
     def __call__(self, event: Event, /) -> None:
         """Take one event."""
-        if isinstance(event, RecordRejected):
+        if isinstance(event, RecordRejected) and len(self) < _KINDS:
             self.setdefault((event.stage, event.reason), event)
 
 

@@ -99,6 +99,14 @@ def test_first_rejects_keeps_one_of_a_kind() -> None:
     assert [reject.root for reject in first.values()] == [7]
 
 
+def test_first_rejects_are_bounded() -> None:
+    """A block that makes up reasons does not fill the memory."""
+    first = FirstRejects()
+    for number in range(1000):
+        first(type(REJECT)(root=0, path=(), stage="gen", reason=f"reason {number}", message=""))
+    assert len(first) == 100
+
+
 def test_funnel_shows_duplicates_only_where_there_are_some() -> None:
     """Columns that are empty everywhere are left out."""
     assert funnel(ALL_FILTERED.blocks)[0].split() == ["block", "in", "out", "filtered", "rejected"]
