@@ -12,6 +12,9 @@ from functools import lru_cache
 __all__ = ["best_match", "sentences", "topics"]
 
 _SPLIT = re.compile(r"(?<=[.!?])[\"')\]]?\s+(?=[\"'(]?[A-Z0-9])|\n+")
+_WRAPPED = re.compile(
+    r"\n(?:(?<=[\w,;]\n)(?=[a-z])|(?<=[^\n]{60}\n)(?<![.!?:]\n)(?=\w))"
+)  # inside a sentence
 _LIST_MARK = re.compile(r"^(?:[#>*+\-\s]+|\d{1,3}[.)]\s+)")
 _WORD = re.compile(r"[^\W\d_][\w'\u2019-]*|\d[\d.,]*%?")
 _SENTENCE_END = re.compile(r"[.!?]\s|\n")
@@ -62,7 +65,7 @@ _STOP = frozenset(_STOP_WORDS.split())
 @lru_cache(maxsize=1024)
 def sentences(text: str) -> tuple[str, ...]:
     """The sentences of a text in their order; list marks are taken off, headings and tags left out."""
-    pieces = [_LIST_MARK.sub("", piece).strip() for piece in _SPLIT.split(text)]
+    pieces = [_LIST_MARK.sub("", piece).strip() for piece in _SPLIT.split(_WRAPPED.sub(" ", text))]
     whole = [p for p in pieces if p[-1:] in ".!?" and 20 <= len(p) <= 400 and not _tagged(p)]
     if whole:
         return tuple(whole)
