@@ -181,12 +181,14 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
         reads: columns that each record must have.
         adds: columns that every result has, in order, overwritten ones included.
         drops: columns that no result has.
+        fresh: columns that a record must not have yet.
         one_to_one: every record that does not end as a reject gives exactly one result.
     """
 
     reads: frozenset[str] = frozenset()
     adds: tuple[str, ...] = ()
     drops: frozenset[str] = frozenset()
+    fresh: frozenset[str] = frozenset()
     one_to_one: bool = False
 
 

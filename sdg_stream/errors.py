@@ -1,7 +1,7 @@
 """Every exception of the package, in one tree.
 
     SdgStreamError
-    ├─ ConfigError        a mistake in a pipeline file, prompt, option or input, seen before any call  (exit 2)
+    ├─ ConfigError        a mistake in a pipeline file, prompt, option or input  (exit 2)
     ├─ TeacherUnusable    the teacher cannot be used: address, key, model, or it keeps failing  (exit 4)
     ├─ OutputError        the output cannot be written  (exit 5)
     ├─ RunStateError      lock, existing output, damaged or foreign run directory  (exit 6)

@@ -19,12 +19,14 @@ from .abc import AsyncBlock, Block, BlockConfig, Context, Sink, Source, Teacher
 from .catalog import find_pipeline, pipelines_dir, resolve_block
 from .config.pipeline_file import BlockEntry, PipelineFile, load_pipeline_file
 from .config.settings import Settings
+from .engine.columns import ColumnFlow
 from .engine.plan import Order, Plan, PlannedBlock, make_plan
 from .engine.run import Engine
-from .errors import ConfigError, OutputError, Problem, RunStateError
+from .errors import ConfigError, Problem
 from .events import EventHook, Notice, RunReport, RunStarted
 from .io.iterables import IterableSource
-from .io.jsonl import JsonlSink, JsonlSource
+from .io.jsonl import JsonlSource
+from .io.run_directory import check_output, open_output
 from .io.stream import RowStream
 from .record import Columns
 
@@ -113,34 +115,11 @@ class Pipeline:
         Returns:
             All mistakes; empty if there are none.
         """
-        document = self._file.document
-        known = None if columns is None else set(columns)
-        gone: dict[str, str] = {}
+        follow = ColumnFlow(None if columns is None else set(columns))
         problems: list[Problem] = []
         for index, planned in enumerate(self._build(None)):
-            flow = planned.block.flow
-            for name in sorted(flow.reads) if flow else ():
-                if name in gone:
-                    why = f"{gone[name]!r} removed it"
-                elif known is not None and name not in known:
-                    why = f"here are {', '.join(sorted(known)) or 'none'}"
-                else:
-                    continue
-                problems.append(document.problem(f"$.blocks[{index}]", f"needs the column {name!r}; {why}"))
-            if flow is None:
-                known, gone = None, {}
-                continue
-            removed = (set(flow.drops) | set(planned.drop_columns)) - (
-                set(flow.adds) - set(planned.drop_columns)
-            )
-            gone = {name: by for name, by in gone.items() if name not in flow.adds}
-            gone.update(dict.fromkeys(removed, planned.stats.name))
-            if known is not None:
-                known = (known | set(flow.adds)) - removed
-            for name in planned.drop_duplicates:
-                if name in gone:
-                    words = f"drop_duplicates needs the column {name!r}; {gone[name]!r} removed it"
-                    problems.append(document.problem(f"$.blocks[{index}].drop_duplicates", words))
+            for place, words in follow.through(planned):
+                problems.append(self._file.document.problem(f"$.blocks[{index}]{place}", words))
         return problems
 
     def plan(self, order: Order = "input") -> Plan:
@@ -177,23 +156,34 @@ class Pipeline:
         """
         hook = hook or self._hook
         reading = _as_source(source)
-        sink, rejects = await self._open_output(output, overwrite=overwrite)
         try:
             await self._check_input(reading)
+            sink, rejects = await open_output(output, reading, overwrite=overwrite)
         except BaseException:
             await reading.aclose()
-            for edge in (sink, rejects):
-                if edge is not None:
-                    await edge.aclose()
             raise
         engine = self._engine(reading, sink, teacher, order=order, limit=limit, rejects=rejects, hook=hook)
         if hook is not None:
             stages = tuple(engine.plan.lines())
             hook(RunStarted(pipeline=self.name, stages=stages, input=reading.name, output=sink.name))
         report = await engine.run()
-        if rejects is not None and isinstance(rejects, JsonlSink):
-            _write_run_file(Path(rejects.name).parent, self, report)
+        if rejects is not None:
+            await to_thread.run_sync(_write_run_file, Path(rejects.name).parent, self, report)
         return report
+
+    async def check_files(self, source: str | Path, output: str | Path, *, overwrite: bool = False) -> None:
+        """See what :meth:`run` would refuse about its files, before a teacher is connected.
+
+        Raises:
+            ConfigError: the input is missing, or its first row lacks columns.
+            RunStateError: the output exists, or is the input.
+        """
+        reading = JsonlSource(source)
+        try:
+            await self._check_input(reading)
+            await to_thread.run_sync(check_output, Path(output), reading, overwrite)
+        finally:
+            await reading.aclose()
 
     def stream(
         self,
@@ -295,20 +285,6 @@ class Pipeline:
             teacher_report=report,
         )
 
-    async def _open_output(
-        self, output: str | Path | Sink[Any], *, overwrite: bool
-    ) -> tuple[Sink[Any], Sink[Any] | None]:
-        """The sink of the rows, and the one of the rejects if the output is a file."""
-        if not isinstance(output, str | Path):
-            return output, None
-        path = Path(output)
-        run_dir = path.with_name(path.name + ".run")
-        await to_thread.run_sync(_claim, path, run_dir, overwrite)
-        sink, rejects = JsonlSink(path), JsonlSink(run_dir / "rejects.jsonl")
-        await sink.open()
-        await rejects.open()
-        return sink, rejects
-
     async def _check_input(self, source: Source) -> None:
         """Hold the first input row's columns against what the blocks need, before any call."""
         if not isinstance(source, JsonlSource):
@@ -319,7 +295,7 @@ class Pipeline:
         problems = self.check(columns)
         if problems:
             raise ConfigError(
-                [*problems, Problem(message=f"{source.name} has the columns {', '.join(columns)}")]
+                [*problems, Problem(message=f"the first row of {source.name} has: {', '.join(columns)}")]
             )
 
 
@@ -343,19 +319,6 @@ def _as_source(source: Input) -> Source:
     if isinstance(source, Iterable):
         return IterableSource(source)
     return IterableSource(source) if isinstance(source, AsyncIterable) else source
-
-
-def _claim(path: Path, run_dir: Path, overwrite: bool) -> None:
-    """Make sure that nothing is lost by writing to ``path``, and make its run directory."""
-    if path.exists() and path.stat().st_size and not overwrite:
-        raise RunStateError(
-            f"{path} exists and holds {path.stat().st_size} bytes. Name another output, or replace it with "
-            "--overwrite (in Python: overwrite=True)"
-        )
-    try:
-        run_dir.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the run directory {run_dir}: {error.strerror}") from error
 
 
 def _write_run_file(folder: Path, pipeline: Pipeline, report: RunReport) -> None:

@@ -43,7 +43,8 @@ class DuplicateColumnsBlock(RowBlock["DuplicateColumnsBlock.Config"]):
     def flow(self) -> Flow:
         """Needs the sources, adds their copies, keeps every record."""
         reads = frozenset(source for _, source in self._pairs)
-        return Flow(reads=reads, adds=self._targets, one_to_one=True)
+        fresh = frozenset(self._targets)
+        return Flow(reads=reads, adds=self._targets, fresh=fresh, one_to_one=True)
 
     def apply(self, columns: Columns) -> Iterable[Columns]:
         """The record with the copies.

@@ -50,7 +50,9 @@ class FlattenColumnsBlock(RowBlock["FlattenColumnsBlock.Config"]):
         """Needs the flattened columns and replaces them by two."""
         added = (self._var_name, self._value_name)
         drops = self._gone.difference(added)
-        return Flow(reads=self._gone, adds=added, drops=drops, one_to_one=len(self._sources) == 1)
+        fresh = frozenset(added).difference(self._gone)
+        one = len(self._sources) == 1
+        return Flow(reads=self._gone, adds=added, drops=drops, fresh=fresh, one_to_one=one)
 
     def apply(self, columns: Columns) -> Iterable[Columns]:
         """One record for each flattened column.

@@ -114,7 +114,7 @@ class _Failures:
 
 def _flow_of(nested: Block[Any]) -> Flow | None:
     flow = nested.flow
-    return flow and Flow(reads=flow.reads, adds=flow.adds, drops=flow.drops)
+    return flow and Flow(reads=flow.reads, adds=flow.adds, drops=flow.drops, fresh=flow.fresh)
 
 
 class _RowIter(RowBlock[IterBlock.Config]):

@@ -71,7 +71,8 @@ class LLMMessagesBlock(AsyncBlock[LLMMessagesConfig]):
     @property
     def flow(self) -> Flow:
         """Needs the messages, adds the answer."""
-        return Flow(reads=frozenset({self.config.input_col}), adds=(self.config.output_col,), one_to_one=True)
+        reads, added = frozenset({self.config.input_col}), (self.config.output_col,)
+        return Flow(reads=reads, adds=added, fresh=frozenset(added), one_to_one=True)
 
     def _messages(self, columns: Columns) -> list[dict[str, Any]]:
         column = self.config.input_col

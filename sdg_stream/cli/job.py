@@ -28,7 +28,7 @@ from .signals import Stopped, run_until_signal
 __all__ = ["Job", "perform", "verdict"]
 
 
-STDOUT = "-"
+STDIN = STDOUT = "-"
 _SIMULATED_FAMILY = "mixtral"
 _SIMULATED_TOKENS_PER_S = 300.0  # of a slot: a small model on a large accelerator; nobody waits for a demo
 
@@ -129,6 +129,8 @@ def verdict(report: RunReport, max_reject_rate: float) -> tuple[int, str]:
 
 async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHook) -> RunReport:
     async with AsyncExitStack() as stack:
+        if job.input != STDIN and job.output != STDOUT:  # before a teacher is asked anything
+            await pipeline.check_files(job.input, job.output, overwrite=job.overwrite)
         teacher: Teacher | None = None
         if pipeline.uses_teacher:
             urls = await _endpoints(job, stack)

@@ -95,11 +95,13 @@ class Engine:
             leaf = first_leaf(error)
             with anyio.move_on_after(GRACE_SECONDS, shield=True):
                 await self._salvage(leaf)
+            if isinstance(leaf, OutputError):  # what was put is not all written
+                self.stats.rows = min(self.stats.rows, getattr(self.sink, "rows_written", self.stats.rows))
             words = "cancelled" if isinstance(leaf, anyio.get_cancelled_exc_class()) else type(leaf).__name__
             self._emit(RunFinished(report=self.report(stopped=words)))
             if leaf is error:
                 raise
-            raise leaf from error
+            raise leaf from leaf.__cause__  # as it was raised: the groups around it say nothing more
         report = self.report()
         self._emit(RunFinished(report=report))
         return report
@@ -287,7 +289,17 @@ class Engine:
     async def _progress_beat(self) -> None:
         while self._hook is not None:
             await anyio.sleep(PROGRESS_SECONDS)
-            self._emit(Progress(report=self.report(), roots_open=len(self._tracker.roots)))
+            opened = len(self._tracker.roots)
+            self._emit(Progress(report=self.report(), roots_open=opened, roots_total=self._roots_total()))
+
+    def _roots_total(self) -> int | None:
+        """How many input rows there will be, as far as the share of the file that was read tells."""
+        if self._limit is not None:
+            return self._limit
+        position, size = getattr(self.source, "position", None), getattr(self.source, "size", None)
+        if not position or not size or not self.stats.roots:
+            return None
+        return max(self.stats.roots, round(self.stats.roots * size / position))
 
 
 def first_leaf(error: BaseException) -> BaseException:

@@ -45,7 +45,7 @@ def test_the_first_command_ends_with_rows_on_disk(tmp_path: Path) -> None:
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL"))
     }
     shell = ["bash", "-euo", "pipefail", "-c", command]
-    done = subprocess.run(shell, cwd=clone, env=environment, capture_output=True, text=True)
+    done = subprocess.run(shell, cwd=clone, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = (clone / "sdg_stream_demo" / "rows.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(rows) > 10
@@ -94,7 +94,7 @@ async def test_the_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.fixture
 async def handler() -> AsyncIterator[tuple[str, Any]]:
     """The README's web handler behind a real server, and the simulated teacher that it asks."""
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"__name__": "handler"}
     exec(compile(code_with("async def generate(request"), "README.md", "exec"), names)
     settings = SimulatorSettings(latency="fixed", latency_seconds=0.02, slots=8)
     async with serve(settings) as simulator, sdg.connect(simulator.url, concurrency=8) as teacher:
@@ -129,11 +129,11 @@ async def test_a_client_that_leaves_ends_the_run(handler: tuple[str, Any]) -> No
     """After the reader has gone, no further call is made, though most of the input is still waiting."""
     url, simulator = handler
     seeds = (pipelines_dir() / "examples" / "seeds" / "knowledge.jsonl").read_bytes()
-    async with ClientSession() as session, session.post(url, data=seeds * 200) as response:
+    async with ClientSession() as session, session.post(url, data=seeds * 30) as response:
         await response.content.readline()
     with anyio.fail_after(10):
-        while simulator.stats.running:
+        while simulator.stats.running:  # noqa: ASYNC110 - the server is not ours to be told by
             await anyio.sleep(0.02)
     made = simulator.stats.requests
     await anyio.sleep(0.3)
-    assert simulator.stats.requests == made < 8 * 200 * 3
+    assert simulator.stats.requests == made < 8 * 30 * 3

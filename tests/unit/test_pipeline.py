@@ -115,7 +115,7 @@ def test_check_follows_the_columns(tmp_path: Path) -> None:
     assert pipeline.check(["question"]) == []
     problems = pipeline.check(["other"])
     assert [str(problem).partition(": ")[2] for problem in problems[:1]] == [
-        "$.blocks[0]: needs the column 'question'; here are other"
+        "$.blocks[0]: needs the column 'question'; the columns here are other"
     ]
     again = """
   - name: again
@@ -158,6 +158,18 @@ async def test_an_output_that_exists_is_not_touched(tmp_path: Path) -> None:
     assert output.read_text() == '{"precious": 1}\n'
     await pipeline.run(source, output, ScriptedTeacher(by_length), overwrite=True)
     assert "precious" not in output.read_text()
+
+
+async def test_the_input_is_never_the_output(tmp_path: Path) -> None:
+    """Not even when overwriting is asked for; and a missing input leaves the old output as it is."""
+    pipeline = sdg.Pipeline.load(write(tmp_path, JUDGE))
+    file = jsonl(tmp_path / "in.jsonl", rows(2))
+    before = file.read_bytes()
+    with pytest.raises(RunStateError, match="is the input as well"):
+        await pipeline.run(file, tmp_path / "." / "in.jsonl", ScriptedTeacher(by_length), overwrite=True)
+    with pytest.raises(ConfigError, match="missing"):
+        await pipeline.run(tmp_path / "missing.jsonl", file, ScriptedTeacher(by_length), overwrite=True)
+    assert file.read_bytes() == before
 
 
 async def test_missing_columns_are_told_before_the_first_call(tmp_path: Path) -> None:

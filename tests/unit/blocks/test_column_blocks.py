@@ -243,17 +243,23 @@ def test_selector_rejects_missing_columns() -> None:
         (
             FlattenColumnsBlock,
             {"var_cols": ["x", "y"], "value_name": "v", "var_name": "x"},
-            Flow(reads=frozenset("xy"), adds=("x", "v"), drops=frozenset("y")),
+            Flow(reads=frozenset("xy"), adds=("x", "v"), drops=frozenset("y"), fresh=frozenset("v")),
         ),
         (
             DuplicateColumnsBlock,
             {"columns_map": {"a": "b", "b": "c"}},
-            Flow(reads=frozenset("a"), adds=("b", "c"), one_to_one=True),
+            Flow(reads=frozenset("a"), adds=("b", "c"), fresh=frozenset("bc"), one_to_one=True),
         ),
         (
             RenameColumnsBlock,
             {"columns_map": {"a": "b", "b": "c"}},
-            Flow(reads=frozenset("ab"), adds=("b", "c"), drops=frozenset("a"), one_to_one=True),
+            Flow(
+                reads=frozenset("ab"),
+                adds=("b", "c"),
+                drops=frozenset("a"),
+                fresh=frozenset("c"),
+                one_to_one=True,
+            ),
         ),
         (
             SelectorBlock,

@@ -38,7 +38,8 @@ async def test_one_choice_is_its_text(shop: Workshop) -> None:
     ]
     [request] = teacher.requests
     assert (request.prompt, request.shape.api, request.depth, request.root) == (TALK, "chat", 3, 7)
-    assert block.flow == Flow(reads=frozenset({"messages"}), adds=("answer",), one_to_one=True)
+    fresh = frozenset({"answer"})
+    assert block.flow == Flow(reads=frozenset({"messages"}), adds=("answer",), fresh=fresh, one_to_one=True)
 
 
 async def test_several_choices_are_a_list(shop: Workshop) -> None:

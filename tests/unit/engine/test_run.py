@@ -8,14 +8,13 @@ from collections.abc import Iterable
 
 import anyio
 import pytest
+from engine_blocks import Call, Events, Group, Row, engine_of, fail_on, planned, run, yields
 
 from sdg_stream.engine.run import MIN_WINDOW
 from sdg_stream.errors import OutputError, RecordError
 from sdg_stream.events import Notice, Progress, RecordRejected, RunFinished
 from sdg_stream.record import Columns, Record
 from sdg_stream.testing.edges import ListSink
-
-from engine_blocks import Call, Events, Group, Row, engine_of, fail_on, planned, run, yields
 
 pytestmark = pytest.mark.anyio
 
