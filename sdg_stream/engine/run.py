@@ -299,7 +299,7 @@ class Engine:
         position, size = getattr(self.source, "position", None), getattr(self.source, "size", None)
         if not position or not size or not self.stats.roots:
             return None
-        return max(self.stats.roots, round(self.stats.roots * size / position))
+        return max(self.stats.roots, round(self.stats.roots * int(size) / int(position)))
 
 
 def first_leaf(error: BaseException) -> BaseException:
