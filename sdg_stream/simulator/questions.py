@@ -24,10 +24,9 @@ def write_reply(writer: Writer) -> str:
     kinds = {tag.kind for tag in tags}
     if "question" not in kinds:
         return _tagged(writer, {})
-    options = "answer" in kinds and _OPTIONS.search(f"{writer.task.instructions}\n{writer.task.question}")
-    asked = (
-        _multiple_choices(writer) if options and writer.lines else _asked(writer, answered="answer" in kinds)
-    )
+    answered = "answer" in kinds
+    optioned = answered and _OPTIONS.search(f"{writer.task.instructions}\n{writer.task.question}")
+    asked = (_multiple_choices(writer) if optioned else []) or _asked(writer, answered=answered)
     return "\n\n".join(
         _tagged(writer, {"question": question, "answer": answer}) for question, answer in asked
     )
