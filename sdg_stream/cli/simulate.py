@@ -31,7 +31,7 @@ __all__ = ["simulate"]
     help="How long replies take: by their tokens, all alike, long-tailed, nothing.",
 )
 @click.option(
-    "--latency-seconds", type=click.FloatRange(min=0), default=0.2, help="Of fixed; the median of lognormal."
+    "--latency-seconds", type=click.FloatRange(min=0), default=0.2, help="Of fixed; the mean of lognormal."
 )
 @click.option(
     "--decode-tokens-per-s",
