@@ -1,6 +1,6 @@
 """How full the teacher is kept: the makespan of real runs against the best that can be had.
 
-    python bench/saturation.py                      # one stage of 3,200 calls; a four-stage chain of 120 seeds
+    python bench/saturation.py               # one stage of 3,200 calls; a four-stage chain of 120 seeds
     python bench/saturation.py --repeat 3 --concurrency 64
 
 The simulated teacher (64 slots, lognormal service times, mean 200 ms, sigma 0.8) runs in a process of its

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from sdg_stream.abc import Block
-from sdg_stream.catalog import BLOCKS, find_pipeline, list_pipelines, pipelines_dir, resolve_block
+from sdg_stream.catalog import (
+    BLOCKS,
+    _entry_points,
+    find_pipeline,
+    list_pipelines,
+    pipelines_dir,
+    resolve_block,
+)
 from sdg_stream.errors import ConfigError
 
 BLOCK_FILES = Path(__file__).parent.parent / "sdg_stream" / "blocks"
@@ -51,6 +58,31 @@ def test_a_module_is_not_imported_unless_its_folder_is_allowed(tmp_path: Path) -
     with pytest.raises(ConfigError, match="has no 'Anything'"):
         resolve_block("evil:Anything", [tmp_path])
     assert canary.exists()
+
+
+def test_an_installed_package_publishes_blocks_by_entry_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A distribution's ``sdg_stream.blocks`` entry points are block types by name."""
+    (tmp_path / "shouting.py").write_text(
+        "from sdg_stream import BlockConfig, RowBlock\n"
+        "class Shout(RowBlock[BlockConfig]):\n"
+        "    def apply(self, columns):\n"
+        "        return ({**columns, 'text': columns['text'].upper()},)\n",
+        encoding="utf-8",
+    )
+    info = tmp_path / "shouting-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shouting\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[sdg_stream.blocks]\nShout = shouting:Shout\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    _entry_points.cache_clear()
+    try:
+        assert resolve_block("Shout").__name__ == "Shout"
+        with pytest.raises(ConfigError, match="did you mean 'Shout'"):
+            resolve_block("Shoot")
+    finally:
+        _entry_points.cache_clear()
 
 
 def test_shipped_pipelines_are_found_by_name_and_by_upstreams_spelling() -> None:

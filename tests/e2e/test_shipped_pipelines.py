@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 import sdg_stream as sdg
@@ -86,6 +87,31 @@ async def test_one_poison_record_among_a_hundred(tmp_path: Path) -> None:
     [reject] = [event for event in events if isinstance(event, RecordRejected)]
     assert (reject.root, reject.stage, reject.reason) == (42, "gen_skill_freeform", "request_refused")
     assert "This prompt is poison." in reject.server
+
+
+async def test_the_output_grows_while_the_run_goes_on(tmp_path: Path) -> None:
+    """A reader that follows the file sees whole rows, more and more of them, long before the end."""
+    output = tmp_path / "rows.jsonl"
+    rows = [{"task_description": "t", "seed_question": f"Why {n}?", "seed_response": "so"} for n in range(40)]
+    seen: list[bytes] = []
+    pipeline = sdg.Pipeline.load("simple/freeform_skills", sdg.Settings(num_instructions=1))
+    settings = SimulatorSettings(latency="fixed", latency_seconds=0.1, slots=4)
+
+    async def follow() -> None:
+        while True:
+            await anyio.sleep(0.1)
+            seen.append(output.read_bytes() if output.exists() else b"")
+
+    async with serve(settings) as server, sdg.connect(server.url, concurrency=4) as teacher:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow)
+            await pipeline.run(rows, output, teacher)
+            tasks.cancel_scope.cancel()
+    sizes = [len(text.splitlines()) for text in seen]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) >= 4
+    final = output.read_bytes()
+    assert all(final.startswith(text) and (not text or text.endswith(b"\n")) for text in seen)
 
 
 async def test_provenance_tells_what_each_row_cost(simulator: SimulatorServer) -> None:
