@@ -102,11 +102,14 @@ async def test_the_output_grows_while_the_run_goes_on(tmp_path: Path) -> None:
             await anyio.sleep(0.1)
             seen.append(output.read_bytes() if output.exists() else b"")
 
-    async with serve(settings) as server, sdg.connect(server.url, concurrency=4) as teacher:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(follow)
-            await pipeline.run(rows, output, teacher)
-            tasks.cancel_scope.cancel()
+    async with (
+        serve(settings) as server,
+        sdg.connect(server.url, concurrency=4) as teacher,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(follow)
+        await pipeline.run(rows, output, teacher)
+        tasks.cancel_scope.cancel()
     sizes = [len(text.splitlines()) for text in seen]
     assert sizes == sorted(sizes)
     assert len(set(sizes)) >= 4
