@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from ..config.decode import nearest
 from .plan import PlannedBlock
 
 __all__ = ["ColumnFlow"]
@@ -22,24 +23,28 @@ class ColumnFlow:
         if flow is None:  # whatever a block does that does not say so, it may have made any column
             self.known, self.gone = None, {}
         else:
-            for column in sorted(flow.reads):
-                if why := self._missing(column):
-                    yield "", f"needs the column {column!r}; {why}"
+            yield from self._needed(sorted(flow.reads), "")
             for column in sorted(flow.fresh & (self.known or set())):
                 yield "", f"makes the column {column!r}, which is there already"
             self._change(added=set(flow.adds), removed=set(flow.drops) - set(flow.adds), by=name)
         self._change(added=set(), removed=set(planned.drop_columns), by=name)
-        for column in planned.drop_duplicates:
-            if why := self._missing(column):
-                yield ".drop_duplicates", f"needs the column {column!r}; {why}"
+        yield from self._needed(planned.drop_duplicates, ".drop_duplicates")
 
-    def _missing(self, column: str) -> str:
-        """Why a column cannot be there; empty if it can."""
-        if column in self.gone:
-            return f"{self.gone[column]!r} removed it"
-        if self.known is not None and column not in self.known:
-            return f"the columns here are {', '.join(sorted(self.known)) or 'none'}"
-        return ""
+    def _needed(self, columns: Iterable[str], place: str) -> Iterator[tuple[str, str]]:
+        """A mistake for the columns that cannot be there; they are told once, not by every block behind."""
+        missing = []
+        for column in columns:
+            if column in self.gone:
+                yield place, f"needs the column {column!r}; {self.gone.pop(column)!r} removed it"
+            elif self.known is not None and column not in self.known:
+                missing.append(column)
+        if not missing or self.known is None:
+            return
+        close = nearest(missing[0], self.known) if len(missing) == 1 else None
+        hint = f"did you mean {close!r}?" if close else "no input column or earlier block gives that"
+        word = "column" if len(missing) == 1 else "columns"
+        yield place, f"needs the {word} {', '.join(map(repr, missing))}; {hint}"
+        self.known |= set(missing)
 
     def _change(self, *, added: set[str], removed: set[str], by: str) -> None:
         self.gone = {name: who for name, who in self.gone.items() if name not in added}

@@ -111,11 +111,12 @@ def test_mistakes_in_prompt_files_are_found_at_load(tmp_path: Path) -> None:
 
 def test_check_follows_the_columns(tmp_path: Path) -> None:
     """What a block needs and nobody gives, and what was removed before, is found without a teacher."""
-    pipeline = sdg.Pipeline.load(write(tmp_path, JUDGE + JUDGE.replace("question", "score")))
+    pipeline = sdg.Pipeline.load(write(tmp_path, JUDGE + JUDGE))
     assert pipeline.check(["question"]) == []
+    assert "did you mean 'questions'?" in str(pipeline.check(["questions"])[0])
     problems = pipeline.check(["other"])
-    assert [str(problem).partition(": ")[2] for problem in problems[:1]] == [
-        "$.blocks[0]: needs the column 'question'; the columns here are other"
+    assert [str(problem).partition(": ")[2] for problem in problems] == [
+        "$.blocks[0]: needs the column 'question'; no input column or earlier block gives that"
     ]
     again = """
   - name: again
