@@ -70,7 +70,7 @@ class Engine:
         self._teacher_report = teacher_report
         self._sinks = [sink] if rejects is None else [rejects, sink]
         self._channels: list[Channel] = []
-        self._window = Window(max(MIN_WINDOW, 32 * slots()))
+        self._window = Window(lambda: max(MIN_WINDOW, 32 * slots()))
         self._final_window = self._window
         self._tracker = Tracker(self._make_gates())
 

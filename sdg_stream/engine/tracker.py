@@ -11,6 +11,7 @@ Everything here is synchronous: it decides, the stages do the waiting.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -71,16 +72,16 @@ class RootState:
 
 
 class Window:
-    """Which roots are open between two barriers, at most ``size``: whoever opens roots waits here."""
+    """Which roots are open between two barriers, at most ``size()``: whoever opens roots waits here."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: Callable[[], int]) -> None:
         self.size = size
         self.roots: set[int] = set()
         self._room = anyio.Event()
 
     async def enter(self, root: int) -> None:
         """Let a root in, waiting while there is no room."""
-        while len(self.roots) >= self.size:
+        while len(self.roots) >= self.size():
             self._room = anyio.Event()
             await self._room.wait()
         self.roots.add(root)
