@@ -56,7 +56,8 @@ Api: TypeAlias = Literal["completions", "chat"]
 class CallShape(msgspec.Struct, frozen=True, gc=False):
     """What the requests of one block have in common; encoded once, so that a call adds only its prompt.
 
-    ``head`` is the JSON request body up to where the prompt or the messages follow.
+    ``head`` is the JSON request body up to where the prompt or the messages follow. ``greedy`` says that the
+    same request gets the same answer: its temperature is 0.
     """
 
     api: Api
@@ -64,6 +65,7 @@ class CallShape(msgspec.Struct, frozen=True, gc=False):
     n: int
     max_tokens: int
     head: bytes
+    greedy: bool = False
 
     @classmethod
     def make(cls, api: Api, params: Mapping[str, Any]) -> CallShape:
@@ -76,6 +78,7 @@ class CallShape(msgspec.Struct, frozen=True, gc=False):
             n=int(params.get("n") or 1),
             max_tokens=int(params.get("max_tokens") or 0),
             head=body + (b"," if params else b"") + name,
+            greedy=params.get("temperature") == 0,
         )
 
 
@@ -96,12 +99,19 @@ class Request(msgspec.Struct, gc=False):
 class Choice(msgspec.Struct, gc=False):
     """One reply text of a call, exactly as the teacher sent it (null as empty text).
 
-    ``finish_reason`` is the server's word (``stop``, ``length``, ``content_filter``, ...).
+    Attributes:
+        text: the answer.
+        finish_reason: the server's word (``stop``, ``length``, ``content_filter``, ...).
+        reasoning: what the server split off as the model's reasoning.
+        refusal: what the model said instead of an answer, where the API tells the two apart.
+        logprobs: the choice's ``logprobs`` object as it came, if it was asked for.
     """
 
     text: str
     finish_reason: str = ""
     reasoning: str = ""
+    refusal: str = ""
+    logprobs: Any = None
 
 
 class Completion(msgspec.Struct, gc=False):
@@ -119,7 +129,12 @@ class Completion(msgspec.Struct, gc=False):
 
 
 class Teacher(Protocol):
-    """What blocks see of the teacher."""
+    """What blocks see of the teacher.
+
+    A teacher may also have ``max_model_len`` (tokens of prompt and reply together, or None) and
+    ``structured`` (how its server takes a JSON schema: ``response_format``, ``guided_json`` or
+    ``structured_outputs``). Blocks do without the first and take ``response_format`` where they are missing.
+    """
 
     @property
     def model(self) -> str:
@@ -201,7 +216,10 @@ class Context:
         base_dir: folder of the pipeline file.
         settings: what the caller decided.
         teacher: None while a pipeline is only checked.
-        unparsed_replies: the block counts here the replies in which it found nothing.
+        unparsed_replies: the block counts here the replies in which it found nothing,
+        cut_replies: those that ended at ``max_tokens``,
+        filtered_replies: those that the server's content filter ended,
+        parse_retries: and the replies that it asked for again because it found nothing in the first ones.
     """
 
     def __init__(
@@ -221,6 +239,9 @@ class Context:
         self.settings = settings or Settings()
         self.teacher = teacher
         self.unparsed_replies = 0
+        self.cut_replies = 0
+        self.filtered_replies = 0
+        self.parse_retries = 0
         self._resolve = resolve
         self._notice = notice
 

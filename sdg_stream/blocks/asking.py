@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import msgspec
 
-from ..abc import AsyncBlock, BlockConfig, Choice, Context, Flow
+from ..abc import AsyncBlock, BlockConfig, Context, Flow
 from ..config.yaml import Document
-from ..errors import ConfigError, Problem, RecordError
+from ..errors import ConfigError, Problem
 from ..prompts.parsing import Parser, RegexParser, TagParser
 from ..record import Columns, Record
+from .again import Again
 from .asker import make_asker, named_model
-from .gen_kwargs import GenKwargs, decode_config
+from .gen_kwargs import GenKwargs, asks_logprobs, decode_config
 from .prompt_file import PromptFile, load_prompt
+from .replies import ReplyReader, nothing_left
+from .reply_options import ReplyConfig, added_columns
+from .response_schema import SchemaParser, load_schema, schema_params
 from .wrapping import chat_wrapper
 
 __all__ = ["AskingBlock", "AskingConfig", "BatchKwargs", "ParserKwargs"]
 
-SERVER_WORDS = 500  # characters of a reply that go into a reject
 NUM_SAMPLES = "num_samples"
 
 P = ParamSpec("P")
@@ -41,8 +44,8 @@ class BatchKwargs(msgspec.Struct, frozen=True, kw_only=True):
     num_samples: int | None = None
 
 
-class AskingConfig(BlockConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Keys of every block that renders a prompt and parses the replies.
+class AskingConfig(ReplyConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Keys of every block that renders a prompt and parses the replies, beside those of all that ask.
 
     Attributes:
         output_cols: the columns that replies are parsed into.
@@ -52,6 +55,11 @@ class AskingConfig(BlockConfig, frozen=True, kw_only=True, forbid_unknown_fields
         gen_kwargs: request parameters.
         parser_kwargs: how replies are read.
         batch_kwargs: the ``num_samples`` column.
+        parse_retries: how often a reply in which nothing is found, or an empty one, is asked for again: with
+            a new seed, and at temperature 0.7 where the block's is 0, which would give the same reply.
+        response_schema: a JSON schema, or the path of a file that holds one. It is sent along, and replies
+            are read as JSON that it allows: properties become the ``output_cols`` of the same name. Tags
+            and ``parser_kwargs`` are not used then. Needs the extra ``schema``.
     """
 
     output_cols: tuple[str, ...]
@@ -61,6 +69,8 @@ class AskingConfig(BlockConfig, frozen=True, kw_only=True, forbid_unknown_fields
     gen_kwargs: GenKwargs = msgspec.field(default_factory=GenKwargs)
     parser_kwargs: ParserKwargs = msgspec.field(default_factory=ParserKwargs)
     batch_kwargs: BatchKwargs = msgspec.field(default_factory=BatchKwargs)
+    parse_retries: Annotated[int, msgspec.Meta(ge=0)] = 0
+    response_schema: dict[str, Any] | str | None = None
 
 
 A = TypeVar("A", bound=AskingConfig)
@@ -76,12 +86,23 @@ class AskingBlock(AsyncBlock[A]):
     def __init__(self, config: A, context: Context, paths: Sequence[str], *, wraps: bool) -> None:
         super().__init__(config, context)
         problems: list[Problem] = []
-        model = named_model(context, config.model_id) or config.gen_kwargs.model or ""
-        teacher = context.teacher
+        kwargs, teacher = config.gen_kwargs, context.teacher
+        model = named_model(context, config.model_id) or kwargs.model or ""
         loaded = {path: _attempt(problems, load_prompt, path, context) for path in paths}
         first = loaded[paths[0]]
-        parser = None if first is None else _attempt(problems, _make_parser, context, config, first)
-        asker = _attempt(problems, make_asker, context, config.model_id, config.gen_kwargs)
+        schema: dict[str, Any] | None = None
+        if config.response_schema is not None:
+            schema = _attempt(problems, load_schema, context, config.response_schema, kwargs)
+        parser = _attempt(problems, _make_parser, context, config, first, schema)
+        asker = _attempt(
+            problems,
+            make_asker,
+            context,
+            config.model_id,
+            kwargs,
+            clips=config.on_context_overflow == "clip",
+            extra=schema_params(context, schema) if schema else None,
+        )
         wrap = _attempt(
             problems,
             chat_wrapper,
@@ -91,10 +112,18 @@ class AskingBlock(AsyncBlock[A]):
             model=model,
             used=wraps and teacher is not None and teacher.api == "completions",
         )
-        if problems or parser is None or asker is None or wrap is None:
+        added = parser.columns if parser else config.output_cols
+        columns = _attempt(problems, added_columns, context.name, config, added, asks_logprobs(kwargs))
+        if problems or not (parser and asker and wrap and first and columns is not None):
             raise ConfigError(problems)
         self.prompts = {path: prompt for path, prompt in loaded.items() if prompt is not None}
-        self.parser, self.asker, self.wrap = parser, asker, wrap
+        self.parser, self.asker, self.wrap, self._added = parser, asker, wrap, columns
+        splits = config.split_reasoning == "auto" and not (schema is None and _reads_thoughts(config, first))
+        self._read = ReplyReader(config, context, self._rows, splits=splits)
+        again = Again(
+            asker, context, kwargs, lengthens=config.on_length == "retry", parse_retries=config.parse_retries
+        )
+        self._again = again if again.ever else None
         num_samples = config.batch_kwargs.num_samples
         self._given: Columns = {} if num_samples is None else {NUM_SAMPLES: num_samples}
 
@@ -119,20 +148,22 @@ class AskingBlock(AsyncBlock[A]):
         columns = record.columns
         if self._given and NUM_SAMPLES not in columns:
             columns = {**columns, **self._given}
-        completion = await self.asker.ask(record, self.prompt(columns))
-        choices = completion.choices[: self.asker.shape.n]
-        results: list[Columns] = []
-        unparsed = 0
-        for choice in choices:
-            rows = self.parser.parse(choice.text.strip())
-            if not rows:
-                unparsed += 1
-            for row in rows:
-                results.append({**columns, **row})
-        self.context.unparsed_replies += unparsed
+        prompt = self.prompt(columns)
+        completion = await self.asker.ask(record, prompt)
+        readings = [self._read(choice) for choice in completion.choices[: self.asker.shape.n]]
+        note = ""
+        if self._again is not None:
+            note = await self._again.improve(record, prompt, readings, self._read)
+        results = [{**columns, **row} for reading in readings for row in reading.value or ()]
         if not results:
-            raise self._nothing_found(choices)
+            raise nothing_left(readings, self.parser.missed, note)
         return results
+
+    def _rows(self, text: str, extra: Columns) -> list[Columns] | None:
+        rows = self.parser.parse(text.strip())
+        if not rows:
+            return None
+        return [{**row, **extra} for row in rows] if extra else rows
 
     def _flow(self, required: frozenset[str], names: frozenset[str]) -> Flow:
         """The flow of a block whose prompts always need ``required`` and may look at ``names``.
@@ -144,20 +175,9 @@ class AskingBlock(AsyncBlock[A]):
         one_to_one = names - given <= required and self.parser.one_row and self.asker.shape.n == 1
         return Flow(
             reads=required - given,
-            adds=tuple(dict.fromkeys((*given, *self.parser.columns))),
+            adds=tuple(dict.fromkeys((*given, *self._added))),
             one_to_one=one_to_one,
         )
-
-    def _nothing_found(self, choices: Sequence[Choice]) -> RecordError:
-        first = choices[0]
-        text = first.text.strip()
-        replies = "the reply" if len(choices) == 1 else f"any of {len(choices)} replies"
-        message = f"no row in {replies}: {self.parser.missed(text)}"
-        if not text:
-            message += "; it is empty"
-        if first.finish_reason == "length":
-            message += "; it was cut off at max_tokens"
-        return RecordError("unparsed_reply", message, server=first.text[:SERVER_WORDS])
 
 
 def _attempt(problems: list[Problem], build: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
@@ -169,8 +189,20 @@ def _attempt(problems: list[Problem], build: Callable[P, T], *args: P.args, **kw
         return None
 
 
-def _make_parser(context: Context, config: AskingConfig, prompt: PromptFile) -> Parser:
+def _reads_thoughts(config: AskingConfig, prompt: PromptFile) -> bool:
+    """Whether the block's own tags or pattern are about a model's thoughts."""
     kwargs = config.parser_kwargs
+    if kwargs.parser_name == "custom":
+        return "think" in (kwargs.parsing_pattern or "").lower()
+    return any("think" in (tag or "").lower() for tag in (*prompt.start_tags, *prompt.end_tags))
+
+
+def _make_parser(
+    context: Context, config: AskingConfig, prompt: PromptFile | None, schema: dict[str, Any] | None
+) -> Parser | None:
+    kwargs = config.parser_kwargs
+    if config.response_schema is not None:
+        return None if schema is None else SchemaParser(context.name, schema, config.output_cols)
     if kwargs.parser_name == "custom":
         if kwargs.parsing_pattern is None:
             raise ConfigError(f"{context.name}: the custom parser needs a parsing_pattern")
@@ -180,6 +212,10 @@ def _make_parser(context: Context, config: AskingConfig, prompt: PromptFile) -> 
             raise ConfigError(f"{context.name}: {error}") from error
     if kwargs.parsing_pattern is not None:
         context.warn("pattern_not_used", "parsing_pattern is only read with parser_name: custom")
+    return None if prompt is None else _tag_parser(context, config, prompt)
+
+
+def _tag_parser(context: Context, config: AskingConfig, prompt: PromptFile) -> TagParser:
     try:
         parser = TagParser(prompt.start_tags, prompt.end_tags, config.output_cols)
     except ValueError as error:

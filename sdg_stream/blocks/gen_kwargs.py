@@ -13,7 +13,7 @@ from ..config.settings import DEFAULT_MAX_TOKENS
 from ..config.yaml import Document
 from ..errors import ConfigError, Problem
 
-__all__ = ["GenKwargs", "decode_config", "request_params"]
+__all__ = ["GenKwargs", "asks_logprobs", "decode_config", "request_params"]
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -108,6 +108,12 @@ def request_params(kwargs: GenKwargs, model: str, context: Context, *, capped: b
     first = {"model": model, "temperature": given.pop("temperature"), "max_tokens": given.pop("max_tokens")}
     several = {"n": n} if n > 1 else {}
     return {**first, **several, **given, **extra}
+
+
+def asks_logprobs(kwargs: GenKwargs) -> bool:
+    """Whether replies will hold log probabilities; for a completions API 0 asks for them, false does not."""
+    wanted = kwargs.extra_body.get("logprobs", kwargs.logprobs)
+    return wanted is not None and wanted is not False
 
 
 def decode_config(

@@ -11,17 +11,23 @@ from ..abc import AsyncBlock, BlockConfig, Context, Flow
 from ..config.yaml import Document
 from ..errors import Problem, RecordError
 from ..record import Columns, Record
+from .again import Again
 from .asker import make_asker
-from .gen_kwargs import GenKwargs, decode_config
+from .gen_kwargs import GenKwargs, asks_logprobs, decode_config
 from .record_errors import missing_column, taken_column
+from .replies import ReplyReader, nothing_left
+from .reply_options import ReplyConfig, added_columns
 
 __all__ = ["LLMMessagesBlock", "LLMMessagesConfig"]
 
 WARM = 0.7  # temperature of several choices; at 0 they would all be the same
 
 
-class LLMMessagesConfig(BlockConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Keys of ``LLMMessagesBlock``.
+class LLMMessagesConfig(ReplyConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Keys of ``LLMMessagesBlock``, beside those of every block that asks.
+
+    With more than one choice a dropped one is left out of the lists, and the columns for thoughts and log
+    probabilities are lists too.
 
     Attributes:
         input_col: column of messages, each a mapping with ``role`` and ``content``.
@@ -43,12 +49,16 @@ class LLMMessagesBlock(AsyncBlock[LLMMessagesConfig]):
 
     def __init__(self, config: LLMMessagesConfig, context: Context) -> None:
         super().__init__(config, context)
-        kwargs = config.gen_kwargs
-        self.asker = make_asker(context, config.model_id, kwargs, api="chat", capped=False)
+        kwargs, clips = config.gen_kwargs, config.on_context_overflow == "clip"
+        self.asker = make_asker(context, config.model_id, kwargs, api="chat", capped=False, clips=clips)
         if self.asker.shape.n > 1 and kwargs.temperature <= 0:
             context.warn("temperature_raised", f"several choices need a temperature above 0; taking {WARM}")
             kwargs = msgspec.structs.replace(kwargs, temperature=WARM)
-            self.asker = make_asker(context, config.model_id, kwargs, api="chat", capped=False)
+            self.asker = make_asker(context, config.model_id, kwargs, api="chat", capped=False, clips=clips)
+        self._added = added_columns(context.name, config, [config.output_col], asks_logprobs(kwargs))
+        self._read = ReplyReader(config, context, self._answer, splits=config.split_reasoning == "auto")
+        again = Again(self.asker, context, kwargs, lengthens=config.on_length == "retry")
+        self._again = again if again.ever else None
 
     @classmethod
     def decode(
@@ -60,18 +70,29 @@ class LLMMessagesBlock(AsyncBlock[LLMMessagesConfig]):
 
     async def apply(self, record: Record) -> Sequence[Columns]:
         """The record with the answer in its new column."""
-        output = self.config.output_col
-        if output in record.columns:
-            raise taken_column([output], record.columns)
-        completion = await self.asker.ask(record, self._messages(record.columns))
-        texts = [choice.text for choice in completion.choices]
-        answer = texts[: self.asker.shape.n] if self.asker.shape.n > 1 else texts[0]
-        return [{**record.columns, output: answer}]
+        columns = record.columns
+        if taken := [column for column in self._added if column in columns]:
+            raise taken_column(taken, columns)
+        messages, n = self._messages(columns), self.asker.shape.n
+        completion = await self.asker.ask(record, messages)
+        readings = [self._read(choice) for choice in completion.choices[:n]]
+        note = ""
+        if self._again is not None:
+            note = await self._again.improve(record, messages, readings, self._read)
+        answers = [reading.value for reading in readings if reading.value is not None]
+        if not answers:
+            raise nothing_left(readings, str, note)  # no text is ever unparsed here
+        if n == 1:
+            return [{**columns, **answers[0]}]
+        return [{**columns, **{name: [answer[name] for answer in answers] for name in self._added}}]
+
+    def _answer(self, text: str, extra: Columns) -> Columns:
+        return {self.config.output_col: text, **extra}
 
     @property
     def flow(self) -> Flow:
         """Needs the messages, adds the answer."""
-        reads, added = frozenset({self.config.input_col}), (self.config.output_col,)
+        reads, added = frozenset({self.config.input_col}), self._added
         return Flow(reads=reads, adds=added, fresh=frozenset(added), one_to_one=True)
 
     def _messages(self, columns: Columns) -> list[dict[str, Any]]:

@@ -1,8 +1,9 @@
 """The OpenAI-compatible wire: request bodies, reply structs, and what failures say.
 
-Only the fields that are needed are decoded. Servers differ, so every field may be null or missing, and usage
-is read apart from the rest: wrong usage must not cost a reply. Format: the OpenAI API reference (completions,
-chat completions, models) and vLLM's additions (``reasoning``, formerly ``reasoning_content``).
+Only the fields that are needed are decoded. Servers differ, so every field may be null, missing or of another
+type, and usage is read apart from the rest: wrong usage must not cost a reply. Format: the OpenAI API
+reference (completions, chat completions, models) and vLLM's additions (``reasoning``, formerly
+``reasoning_content``).
 """
 
 from __future__ import annotations
@@ -30,13 +31,17 @@ class _Message(msgspec.Struct, gc=False):
     content: Any = None
     reasoning: Any = None
     reasoning_content: Any = None
+    refusal: Any = None
 
 
 class _Choice(msgspec.Struct, gc=False):
-    index: int | None = None
-    text: str | None = None
+    index: Any = None
+    text: Any = None
     message: _Message | None = None
-    finish_reason: str | None = None
+    finish_reason: Any = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    logprobs: Any = None
 
 
 class _Reply(msgspec.Struct, gc=False):
@@ -65,7 +70,7 @@ class Decoded(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Reply).decode
-_decode_usage = msgspec.json.Decoder(_Usage).decode
+_decode_usage = msgspec.json.Decoder(_Usage, strict=False).decode
 _decode_models = msgspec.json.Decoder(_Models).decode
 
 
@@ -81,6 +86,8 @@ def encode_request(request: Request) -> bytes:
 def decode_reply(body: bytes, shape: CallShape) -> Decoded:
     """The choices of a 200 reply, by index and at most ``shape.n`` of them.
 
+    Where the indexes are not distinct whole numbers the order of the choices counts instead.
+
     Raises:
         BadReply: the body is not a reply.
     """
@@ -88,30 +95,41 @@ def decode_reply(body: bytes, shape: CallShape) -> Decoded:
         reply = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadReply(f"not a reply ({error}): {_readable(body)[:200]}", status=200) from error
-    if not reply.choices:
+    choices = reply.choices
+    if not choices:
         raise BadReply(f"a reply without choices: {_readable(body)[:200]}", status=200)
-    found: dict[int, Choice] = {}
-    for position, choice in enumerate(reply.choices):
-        index = position if choice.index is None else choice.index
-        if 0 <= index < shape.n and index not in found:
-            found[index] = _choice(choice)
-    return Decoded([found[index] for index in sorted(found)], _tokens(reply.usage))
+    if len(choices) > 1:
+        choices = _in_order(choices)
+    return Decoded([_choice(choice) for choice in choices[: shape.n]], _tokens(reply.usage))
+
+
+def _in_order(choices: list[_Choice]) -> list[_Choice]:
+    indexes = [choice.index for choice in choices]
+    if not all(type(index) is int for index in indexes) or len(set(indexes)) < len(indexes):
+        return choices
+    return sorted(choices, key=lambda choice: int(choice.index))
 
 
 def _choice(choice: _Choice) -> Choice:
+    message: _Choice | _Message
     if choice.message is None:
-        return Choice(choice.text or "", choice.finish_reason or "")
-    message = choice.message
-    content = message.content
+        message, content, refusal = choice, choice.text, None
+    else:
+        message, content, refusal = choice.message, choice.message.content, choice.message.refusal
     if isinstance(content, list):  # some servers send the text in parts
         parts = [part.get("text") for part in content if isinstance(part, dict)]
         content = "".join(part for part in parts if isinstance(part, str))
-    reasoning = message.reasoning or message.reasoning_content
     return Choice(
-        content if isinstance(content, str) else "",
-        choice.finish_reason or "",
-        reasoning if isinstance(reasoning, str) else "",
+        _text(content),
+        _text(choice.finish_reason),
+        _text(message.reasoning or message.reasoning_content),
+        _text(refusal),
+        choice.logprobs,
     )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _tokens(usage: msgspec.Raw) -> tuple[int, int] | None:
@@ -119,7 +137,8 @@ def _tokens(usage: msgspec.Raw) -> tuple[int, int] | None:
         read = _decode_usage(usage)
     except msgspec.DecodeError:
         return None
-    return read.prompt_tokens, read.completion_tokens
+    tokens = (read.prompt_tokens, read.completion_tokens)
+    return tokens if min(tokens) >= 0 else None
 
 
 def decode_models(body: bytes) -> list[str]:

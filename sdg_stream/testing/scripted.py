@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from anyio.lowlevel import checkpoint
 
@@ -11,15 +11,16 @@ from ..abc import Api, Choice, Completion, Request
 
 __all__ = ["Reply", "ScriptedTeacher", "prompt_text"]
 
-Reply: TypeAlias = str | Sequence[str] | Completion | BaseException
-"""One answer: a text (for every choice), a text for each choice, a whole completion, or what is raised."""
+Reply: TypeAlias = str | Sequence[str | Choice] | Choice | Completion | BaseException
+"""One answer: a text or choice for every choice, one for each, a whole completion, or what is raised."""
 
 
 class ScriptedTeacher:
     """Answers requests from a function of the request, or from a list in the order of the calls.
 
     ``requests`` holds every request that was made, in order. A call beyond the end of the list is an
-    AssertionError. Tokens are counted as words.
+    AssertionError. Tokens are counted as words. ``max_model_len`` and ``structured`` are what blocks may
+    want to know of a server.
 
         teacher = ScriptedTeacher(lambda request: f"[Answer] {len(prompt_text(request))} [End]")
         teacher = ScriptedTeacher(["first reply", ["one choice", "another"], RecordError("refused", "")])
@@ -32,12 +33,16 @@ class ScriptedTeacher:
         model: str = "scripted",
         api: Api = "completions",
         slots: int = 64,
+        max_model_len: int | None = None,
+        structured: Literal["response_format", "guided_json", "structured_outputs"] = "response_format",
     ) -> None:
         self._reply = replies if callable(replies) else _one_by_one(iter(replies))
         self.requests: list[Request] = []
         self.model = model
         self.api: Api = api
         self.slots = slots
+        self.max_model_len = max_model_len
+        self.structured = structured
 
     async def complete(self, request: Request) -> Completion:
         """Answer one request, after giving other tasks a turn."""
@@ -48,11 +53,12 @@ class ScriptedTeacher:
             raise reply
         if isinstance(reply, Completion):
             return reply
-        texts = [reply] * request.shape.n if isinstance(reply, str) else reply
+        replies = [reply] * request.shape.n if isinstance(reply, str | Choice) else reply
+        choices = [one if isinstance(one, Choice) else Choice(one, "stop") for one in replies]
         return Completion(
-            choices=[Choice(text, "stop") for text in texts],
+            choices=choices,
             prompt_tokens=len(prompt_text(request).split()),
-            completion_tokens=sum(len(text.split()) for text in texts),
+            completion_tokens=sum(len(choice.text.split()) for choice in choices),
             endpoint="scripted",
         )
 
