@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Teacher,
     )
     from .config.settings import Settings
+    from .engine.limits import Limits
     from .errors import (
         ConfigError,
         OutputError,
@@ -47,6 +48,7 @@ __all__ = [
     "EventHook",
     "Flow",
     "GroupBlock",
+    "Limits",
     "OutputError",
     "Pipeline",
     "Record",
@@ -68,6 +70,7 @@ _HOMES = {
     "abc": "AsyncBlock Backend BlockConfig Completion Context Flow GroupBlock Request RowBlock Sink Source "
     "Teacher",
     "config.settings": "Settings",
+    "engine.limits": "Limits",
     "errors": "ConfigError OutputError RecordError RunStateError SdgStreamError TeacherUnusable",
     "events": "Event EventHook RunReport",
     "pipeline": "Pipeline",

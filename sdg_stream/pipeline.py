@@ -20,6 +20,7 @@ from .catalog import find_pipeline, pipelines_dir, resolve_block
 from .config.pipeline_file import BlockEntry, PipelineFile, load_pipeline_file
 from .config.settings import Settings
 from .engine.columns import ColumnFlow
+from .engine.limits import Limits
 from .engine.plan import Order, Plan, PlannedBlock, make_plan
 from .engine.run import Engine
 from .errors import ConfigError, Problem
@@ -134,6 +135,7 @@ class Pipeline:
         *,
         order: Order = "input",
         limit: int | None = None,
+        limits: Limits | None = None,
         overwrite: bool = False,
         hook: EventHook | None = None,
     ) -> RunReport:
@@ -146,6 +148,7 @@ class Pipeline:
             order: ``input``: rows leave in input order, and the same answers give the same file;
                 ``none``: rows leave as their roots settle.
             limit: stop after so many input rows.
+            limits: a target of accepted rows, and budgets; the report's ``stopped`` says which ended the run.
             overwrite: replace an output that exists.
             hook: told of events.
 
@@ -162,7 +165,9 @@ class Pipeline:
         except BaseException:
             await reading.aclose()
             raise
-        engine = self._engine(reading, sink, teacher, order=order, limit=limit, rejects=rejects, hook=hook)
+        engine = self._engine(
+            reading, sink, teacher, order=order, limit=limit, limits=limits, rejects=rejects, hook=hook
+        )
         if hook is not None:
             stages = tuple(engine.plan.lines())
             hook(RunStarted(pipeline=self.name, stages=stages, input=reading.name, output=sink.name))
@@ -268,6 +273,7 @@ class Pipeline:
         rejects: Sink[Any] | None,
         hook: EventHook | None,
         limit: int | None = None,
+        limits: Limits | None = None,
     ) -> Engine:
         if teacher is None and self.uses_teacher:
             raise ConfigError(f"{self.name} asks a teacher; give one, see sdg_stream.connect")
@@ -281,6 +287,8 @@ class Pipeline:
             slots=(lambda: 64) if teacher is None else (lambda: teacher.slots),
             hook=hook,
             limit=limit,
+            limits=limits,
+            tokens=lambda: getattr(teacher, "tokens_used", (0, 0)),
             provenance=PROVENANCE_COLUMN if self.settings.provenance else None,
             teacher_report=report,
         )

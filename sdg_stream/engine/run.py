@@ -8,12 +8,13 @@ from typing import Any
 
 import anyio
 
-from ..abc import Sink, Source
+from ..abc import Sink, Source, SourceItem
 from ..errors import OutputError, RecordError, SdgStreamError
 from ..events import Event, EventHook, Notice, Progress, RunFinished, RunReport
 from ..record import Columns, Record
 from .chain import Chain
 from .channel import Channel
+from .limits import Governor, Limits
 from .plan import Plan, Stage
 from .stages import GateOutlet, Outlet, StageBase, call_stage, gate_stage, group_stage, rows_stage
 from .stats import RunStats
@@ -41,6 +42,8 @@ class Engine:
         slots: sequences the teacher takes now; decides how many workers ask.
         hook: told of events.
         limit: stop after so many input rows.
+        limits: a target and budgets; where they end the feed, the report's ``stopped`` says so.
+        tokens: (prompt tokens, reply tokens) that the teacher has used, for limits.
         provenance: name of the column that tells each row's origin; None for none.
     """
 
@@ -55,6 +58,8 @@ class Engine:
         slots: Callable[[], int] = lambda: 64,
         hook: EventHook | None = None,
         limit: int | None = None,
+        limits: Limits | None = None,
+        tokens: Callable[[], tuple[int, int]] = lambda: (0, 0),
         provenance: str | None = None,
         teacher_report: Callable[[], Any] | None = None,
     ) -> None:
@@ -73,6 +78,11 @@ class Engine:
         self._window = Window(lambda: max(MIN_WINDOW, 32 * slots()))
         self._final_window = self._window
         self._tracker = Tracker(self._make_gates())
+        self._governor: Governor | None = None
+        if limits:
+            steered = all(stage.kind != "group" for stage in plan.stages)
+            self._governor = Governor(limits, tokens=tokens, steered=steered)
+            self._tracker.gates[-1].told = self._governor.root_settled
 
     # ------------------------------------------------------------ running
 
@@ -102,7 +112,7 @@ class Engine:
             if leaf is error:
                 raise
             raise leaf from leaf.__cause__  # as it was raised: the groups around it say nothing more
-        report = self.report()
+        report = self.report(stopped=self._governor.stopped if self._governor else "")
         self._emit(RunFinished(report=report))
         return report
 
@@ -185,26 +195,34 @@ class Engine:
     # ------------------------------------------------------------ feed and commit
 
     async def _feed(self, outlet: Outlet) -> None:
-        stats, tracker, window = self.stats, self._tracker, self._window
-        calls = self._provenance is not None
-        while items := await self.source.read():
+        governor, read = self._governor, self.source.read
+        while items := await (governor.read(read) if governor else read()):
             for item in items:
-                if self._limit is not None and stats.roots >= self._limit:
-                    outlet.close()
-                    return
-                root = stats.roots
-                await window.enter(root)
-                stats.roots += 1
-                tracker.open(root)
-                record = Record(root, {}, (), [] if calls else None)
-                if isinstance(item, RecordError):
-                    stats.input.count_reject(item.reason)
-                    tracker.reject(record, stats.input.name, item, None)
-                    tracker.changed(root, 0, -1)
-                else:
-                    record.columns = item
-                    await outlet.send(record)
+                if self._limit is not None and self.stats.roots >= self._limit:
+                    break
+                if governor is not None and not await governor.room():
+                    break
+                await self._open(item, outlet)
+            else:
+                continue
+            break
         outlet.close()
+
+    async def _open(self, item: SourceItem, outlet: Outlet) -> None:
+        """Open a root for an input row, waiting while too many are open."""
+        stats, tracker = self.stats, self._tracker
+        root = stats.roots
+        await self._window.enter(root)
+        stats.roots += 1
+        tracker.open(root)
+        record = Record(root, {}, (), None if self._provenance is None else [])
+        if isinstance(item, RecordError):
+            stats.input.count_reject(item.reason)
+            tracker.reject(record, stats.input.name, item, None)
+            tracker.changed(root, 0, -1)
+        else:
+            record.columns = item
+            await outlet.send(record)
 
     async def _commit_all(self, gate: Gate) -> None:
         while (found := await gate.next()) is not None:
@@ -238,6 +256,8 @@ class Engine:
         else:
             stats.filtered += 1
         self._final_window.leave(root)
+        if self._governor is not None:
+            self._governor.root_committed(len(rows), lost=len(records) - len(rows))
 
     async def _commit_rejects(self, root: int, state: RootState) -> None:
         self.stats.rejects += len(state.rejects)
@@ -296,6 +316,8 @@ class Engine:
         """How many input rows there will be, as far as the share of the file that was read tells."""
         if self._limit is not None:
             return self._limit
+        if self._governor is not None and (wanted := self._governor.roots_wanted()) is not None:
+            return wanted
         position, size = getattr(self.source, "position", None), getattr(self.source, "size", None)
         if not position or not size or not self.stats.roots:
             return None

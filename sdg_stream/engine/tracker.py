@@ -101,6 +101,9 @@ class Gate:
 
     def __init__(self, *, ordered: bool, window: Window | None = None) -> None:
         self.ordered = ordered
+        self.told: Callable[[int], None] | None = (
+            None  # called with the records held of each root that is done
+        )
         self.window = window  # of a barrier: roots leave it as they become done here
         self._waiting: deque[int] = deque()  # roots in feed order, of an ordered gate
         self._done: set[int] = set()
@@ -126,6 +129,8 @@ class Gate:
         """No more records of this root can arrive."""
         if self.window is not None:
             self.window.leave(root)
+        if self.told is not None:
+            self.told(len(self._held.get(root, ())))
         if not self.ordered:
             self._ready.append(root)
         else:

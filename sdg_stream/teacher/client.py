@@ -87,6 +87,11 @@ class TeacherClient:
         """How many sequences may be in flight."""
         return self._admission.limit
 
+    @property
+    def tokens_used(self) -> tuple[int, int]:
+        """Prompt tokens and reply tokens so far."""
+        return self._prompt_tokens, self._completion_tokens
+
     async def complete(self, request: Request) -> Completion:
         """Make one call; see :class:`~sdg_stream.abc.Teacher`."""
         self._calls += 1
