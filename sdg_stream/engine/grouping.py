@@ -89,7 +89,7 @@ class GroupedChannel(Channel):
     """A channel that hands over the records that wait in it grouped by their documents.
 
     ``depth`` is how many may wait, and by how many later ones a record may be overtaken. It is to stay well
-    below the number of roots that may be open: where order matters, those behind an overtaken root wait for it.
+    below the number of roots that may be open: where order matters, an overtaken root holds up those behind.
     """
 
     def __init__(self, depth: int) -> None:
