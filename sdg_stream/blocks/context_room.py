@@ -70,15 +70,18 @@ class ContextRoom:
     def left(self, words: str, chars: int, max_tokens: int) -> int | None:
         """Tokens that a reply may have, by what a server says when it refuses; None if it leaves none.
 
-        vLLM stops counting one token beyond what would have fitted, so that such a count is no more than a
-        lower bound, and the estimate counts if it is higher.
+        vLLM stops counting one token beyond what would have fitted. Such a count is only a lower bound: the
+        estimate counts if it is higher, else half of the room is taken.
         """
         limit, prompt = stated_counts(words)
         limit = limit or self.limit
         if limit is None:
             return None
-        if prompt is None or prompt + max_tokens <= limit + 1:
-            prompt = max(prompt or 0, self._likely(chars))
+        if prompt is None:
+            prompt = self._likely(chars)
+        elif prompt + max_tokens == limit + 1:
+            likely = self._likely(chars)
+            prompt = likely if likely > prompt else (prompt + limit) // 2
         room = limit - prompt
         return room if 0 < room < max_tokens else None
 
