@@ -111,6 +111,10 @@ class Router:
         """Whether no endpoint is known to answer: the teacher is down, not a replica of it."""
         return all(endpoint.out for endpoint in self.endpoints)
 
+    def covered(self, endpoint: Endpoint, *, name: str = "", model: str = "") -> bool:
+        """Whether other endpoints of its pool take over what this one fails: then that is no outage."""
+        return any(other is not endpoint and not other.out for other in self.pool(name, model))
+
     def key(self, request: Request) -> int | None:
         """What :meth:`pick` wants to know of a request; None where nothing depends on it."""
         return None if self._keys is None else self._keys.key(request)

@@ -204,6 +204,19 @@ def test_an_outage_is_when_all_are_out() -> None:
     assert not alone.outage
 
 
+def test_a_replica_is_covered_while_another_one_is_in() -> None:
+    """A failure that others make up for is not an outage; in a pool of one every failure may be."""
+    judge = Endpoint("http://judge", name="judge")
+    router = Router([*replicas(2), judge], failures_in_row=1)
+    first, second, _ = router.endpoints
+    assert router.covered(first)
+    assert not router.covered(judge, name="judge")
+    second.in_flight += 1
+    router.done(second, 1, "failed", 0.0)
+    assert not router.covered(first)
+    assert router.covered(second)
+
+
 def test_a_limited_endpoint_rests_as_long_as_it_asked() -> None:
     """With Retry-After the others take over until then; when all rest, all are taken as if none did."""
     router = Router(replicas(2))
