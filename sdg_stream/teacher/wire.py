@@ -94,10 +94,10 @@ def decode_reply(body: bytes, shape: CallShape) -> Decoded:
     try:
         reply = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadReply(f"not a reply ({error}): {_readable(body)[:200]}", status=200) from error
+        raise BadReply(f"not a reply ({error}): {server_words(body)[:200]}", status=200) from error
     choices = reply.choices
     if not choices:
-        raise BadReply(f"a reply without choices: {_readable(body)[:200]}", status=200)
+        raise BadReply(f"a reply without choices: {server_words(body)[:200]}", status=200)
     if len(choices) > 1:
         choices = _in_order(choices)
     return Decoded([_choice(choice) for choice in choices[: shape.n]], _tokens(reply.usage))
