@@ -24,6 +24,7 @@ __all__ = ["Decoded", "decode_models", "decode_reply", "encode_request", "failur
 
 WORDS = 500  # characters of a server's message that are kept
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_BROKEN_OFF = ("abort", "error")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -89,7 +90,7 @@ def decode_reply(body: bytes, shape: CallShape) -> Decoded:
     Where the indexes are not distinct whole numbers the order of the choices counts instead.
 
     Raises:
-        BadReply: the body is not a reply.
+        BadReply: the body is not a reply, or the server broke one off (vLLM and SGLang say ``abort``).
     """
     try:
         reply = _decode(body)
@@ -100,6 +101,8 @@ def decode_reply(body: bytes, shape: CallShape) -> Decoded:
         raise BadReply(f"a reply without choices: {server_words(body)[:200]}", status=200)
     if len(choices) > 1:
         choices = _in_order(choices)
+    if any(choice.finish_reason in _BROKEN_OFF for choice in choices):
+        raise BadReply("the server broke the reply off", status=200)
     return Decoded([_choice(choice) for choice in choices[: shape.n]], _tokens(reply.usage))
 
 

@@ -57,6 +57,14 @@ def test_any_body_is_a_reply_or_a_bad_one(body: bytes) -> None:
     }
 
 
+@pytest.mark.parametrize("end", ["abort", "error"])
+def test_a_reply_that_the_server_broke_off_is_none(end: str) -> None:
+    """A part of a reply must not pass as whole, so that the call is made again."""
+    body = orjson.dumps({"choices": [{"text": "half a", "finish_reason": end}]})
+    with pytest.raises(BadReply, match="broke the reply off"):
+        decode_reply(body, CallShape.make("completions", {}))
+
+
 @pytest.mark.parametrize(
     ("params", "greedy"),
     [
