@@ -19,17 +19,34 @@ class Admission:
     """Slots of one teacher, shared by everything that asks it."""
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
+        self._limit = limit
         self.in_use = 0
         self._waiting: list[tuple[int, int, int, _Waiter]] = []
         self._tickets = 0
         self._busy_slot_seconds = 0.0
+        self._slot_seconds = 0.0
         self._since = time.monotonic()
+
+    @property
+    def limit(self) -> int:
+        """Slots that may be in use."""
+        return self._limit
+
+    @property
+    def saturated(self) -> bool:
+        """Whether all slots are in use."""
+        return self.in_use >= self._limit
+
+    def resize(self, limit: int) -> None:
+        """Change the limit. More slots are handed out at once; of fewer, those in use are waited for."""
+        self._account()
+        self._limit = limit
+        self._grant()
 
     async def acquire(self, depth: int, root: int, cost: int) -> None:
         """Wait until this call may be made."""
-        if self.in_use < self.limit and not self._waiting:
-            self._take(cost)
+        if self.in_use < self._limit and not self._waiting:
+            self.take(cost)
             return
         self._tickets += 1
         waiter = _Waiter(cost)
@@ -46,11 +63,7 @@ class Admission:
         """A call is over; whoever is next may go."""
         self._account()
         self.in_use -= cost
-        while self._waiting and self.in_use < self.limit:
-            waiter = heapq.heappop(self._waiting)[-1]
-            if not waiter.gone:
-                self._take(waiter.cost)
-                waiter.granted.set()
+        self._grant()
 
     @property
     def busy_slot_seconds(self) -> float:
@@ -58,13 +71,28 @@ class Admission:
         self._account()
         return self._busy_slot_seconds
 
-    def _take(self, cost: int) -> None:
+    @property
+    def slot_seconds(self) -> float:
+        """Sum over time of the limit: what :attr:`busy_slot_seconds` could have been."""
+        self._account()
+        return self._slot_seconds
+
+    def take(self, cost: int) -> None:
+        """Take slots whether they are free or not: for the one call that asks if a server is back."""
         self._account()
         self.in_use += cost
 
+    def _grant(self) -> None:
+        while self._waiting and self.in_use < self._limit:
+            waiter = heapq.heappop(self._waiting)[-1]
+            if not waiter.gone:
+                self.take(waiter.cost)
+                waiter.granted.set()
+
     def _account(self) -> None:
         now = time.monotonic()
-        self._busy_slot_seconds += (now - self._since) * min(self.in_use, self.limit)
+        self._busy_slot_seconds += (now - self._since) * min(self.in_use, self._limit)
+        self._slot_seconds += (now - self._since) * self._limit
         self._since = now
 
 
