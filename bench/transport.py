@@ -1,0 +1,268 @@
+"""What a call costs with each transport: a bare aiohttp loop, our aiohttp backend, the lean backend.
+
+    python bench/transport.py                        # 64 in flight, 3 repeats, both servers
+    python bench/transport.py --server canned --calls 20000 --repeat 5
+
+Cases: ``bare`` is an aiohttp loop that only posts and decodes; ``client`` is the teacher client with its
+retry loop, admission and decoding; ``pipeline`` renders 2 kB prompts, parses the replies and writes the rows.
+They alternate in one process; the server runs in another one and answers at once: the ``simulated`` teacher
+makes each reply from its prompt (and is soon the slower of the two), the ``canned`` one always says the same,
+so that the client is what is measured. One JSON line a case, medians over the repeats: calls a second, the
+client's CPU in ms a call, and both relative to the bare loop on the same server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import anyio
+import orjson
+
+import sdg_stream as sdg
+from sdg_stream.abc import Backend, CallShape, Request
+from sdg_stream.teacher.client import TeacherClient
+from sdg_stream.teacher.http import AiohttpBackend
+from sdg_stream.teacher.lean import LeanBackend
+
+MODEL = "simulated-teacher"
+DOCUMENT = "word " * 380
+BACKENDS: dict[str, Callable[[], Backend]] = {"aiohttp": AiohttpBackend, "lean": LeanBackend}
+PIPELINE = """
+version: "1.0"
+blocks:
+  - name: judge
+    type: LLMBlock
+    config:
+      config_path: prompt.yaml
+      output_cols: [judgment, score]
+      gen_kwargs: {max_tokens: 16}
+"""
+PROMPT = """
+system: You are a judge.
+introduction: Judge the answer.
+principles: Be strict.
+examples: ""
+generation: |
+  {{document}}
+  {{question}} {{n}}
+start_tags: ["[S]", "[T]"]
+end_tags: ["[/S]", "[/T]"]
+"""
+
+Case = Callable[["Setting"], Awaitable[None]]
+
+
+class Setting:
+    """What a case is run with."""
+
+    def __init__(self, url: str, calls: int, concurrency: int, folder: Path) -> None:
+        self.url = url
+        self.calls = calls
+        self.concurrency = concurrency
+        self.folder = folder
+
+    @asynccontextmanager
+    async def teacher(self, transport: str) -> AsyncIterator[TeacherClient]:
+        """The teacher behind one of the backends."""
+        backend = BACKENDS[transport]()
+        async with sdg.connect(
+            self.url, model=MODEL, api="completions", concurrency=self.concurrency, backend=backend
+        ) as teacher:
+            yield teacher
+
+    async def side_by_side(self, call: Callable[[int], Awaitable[None]]) -> None:
+        """Make all calls, as many at a time as may be in flight."""
+        numbers = iter(range(self.calls))
+
+        async def worker() -> None:
+            for number in numbers:
+                await call(number)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(self.concurrency):
+                tasks.start_soon(worker)
+
+
+async def bare(setting: Setting) -> None:
+    """Only aiohttp."""
+    url, headers = f"{setting.url}/completions", {"Content-Type": "application/json"}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def call(number: int) -> None:
+            asked = {"model": MODEL, "max_tokens": 16, "temperature": 0, "prompt": f"{DOCUMENT}{number}"}
+            async with session.post(url, data=orjson.dumps(asked), headers=headers) as reply:
+                orjson.loads(await reply.read())
+
+        await setting.side_by_side(call)
+
+
+def client(transport: str) -> Case:
+    """The teacher client on one of the backends."""
+
+    async def run(setting: Setting) -> None:
+        shape = CallShape.make("completions", {"model": MODEL, "max_tokens": 16, "temperature": 0})
+        async with setting.teacher(transport) as teacher:
+
+            async def call(number: int) -> None:
+                await teacher.complete(Request(shape, f"{DOCUMENT}{number}", root=number))
+
+            await setting.side_by_side(call)
+
+    return run
+
+
+def pipeline(transport: str) -> Case:
+    """A whole run on one of the backends: a call and a row for each record."""
+
+    async def run(setting: Setting) -> None:
+        rows = ({"document": DOCUMENT, "question": "q", "n": n} for n in range(setting.calls))
+        loaded = sdg.Pipeline.load(setting.folder / "pipeline.yaml")
+        async with setting.teacher(transport) as teacher:
+            await loaded.run(rows, setting.folder / "out.jsonl", teacher, overwrite=True)
+
+    return run
+
+
+CASES: dict[str, Case] = {
+    "bare": bare,
+    "client_aiohttp": client("aiohttp"),
+    "client_lean": client("lean"),
+    "pipeline_aiohttp": pipeline("aiohttp"),
+    "pipeline_lean": pipeline("lean"),
+}
+
+
+def main() -> None:
+    """Run the cases on each server and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "--server", choices=["simulated", "canned"], nargs="+", default=["simulated", "canned"]
+    )
+    parser.add_argument("--calls", type=int, default=8000)
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        anyio.run(serve_canned, backend_options={"use_uvloop": True})
+        return
+    for server in options.server:
+        with running(server) as url, tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "pipeline.yaml").write_text(PIPELINE)
+            (folder / "prompt.yaml").write_text(PROMPT)
+            setting = Setting(url, options.calls, options.concurrency, folder)
+            found: dict[str, list[tuple[float, float]]] = {case: [] for case in CASES}
+            for _ in range(options.repeat):
+                for case, results in found.items():
+                    results.append(measure(CASES[case], setting))
+            report(server, found)
+
+
+def measure(case: Case, setting: Setting) -> tuple[float, float]:
+    """Calls a second, and the CPU of this process in ms a call, setting up included."""
+    cpu, begun = _cpu(), time.monotonic()
+    anyio.run(case, setting, backend_options={"use_uvloop": True})
+    return setting.calls / (time.monotonic() - begun), 1000 * (_cpu() - cpu) / setting.calls
+
+
+def report(server: str, found: dict[str, list[tuple[float, float]]]) -> None:
+    """A line for each case."""
+    medians = {
+        case: (statistics.median(calls for calls, _ in results), statistics.median(cpu for _, cpu in results))
+        for case, results in found.items()
+    }
+    for case, (calls, cpu) in medians.items():
+        line: dict[str, Any] = {
+            "server": server,
+            "case": case,
+            "calls_s": round(calls),
+            "cpu_ms": round(cpu, 4),
+            "calls_over_bare": round(calls / medians["bare"][0], 2),
+            "cpu_over_bare": round(cpu / medians["bare"][1], 2),
+            "spread_cpu_ms": [round(pick(cpu for _, cpu in found[case]), 4) for pick in (min, max)],
+        }
+        print(json.dumps(line), flush=True)
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+@contextmanager
+def running(server: str) -> Iterator[str]:
+    """A server in a process of its own; its URL."""
+    simulate = [sys.executable, "-m", "sdg_stream", "simulate", "--port", "0", "--latency", "zero"]
+    command = simulate if server == "simulated" else [sys.executable, __file__, "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            words = (word for line in process.stdout for word in line.split())
+            yield next(word.rstrip(".,") for word in words if word.startswith("http://"))
+        finally:
+            process.terminate()
+
+
+class Canned(asyncio.Protocol):
+    """Answers every POST with the same completion, every GET with the list of models."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin."""
+        self._transport = transport
+        self._data = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each whole request."""
+        self._data += data
+        while b"\r\n\r\n" in self._data:
+            head, _, rest = self._data.partition(b"\r\n\r\n")
+            _, found, length = head.lower().partition(b"content-length:")
+            size = int(length.partition(b"\r\n")[0]) if found else 0
+            if len(rest) < size:
+                return
+            self._data = rest[size:]
+            self._transport.write(MODELS if head.startswith(b"GET") else COMPLETION)
+
+
+def canned(body: Any) -> bytes:
+    """A reply as uvicorn would send it."""
+    data = orjson.dumps(body)
+    head = "HTTP/1.1 200 OK\r\ndate: Sun, 22 Nov 2026 12:00:00 GMT\r\nserver: canned\r\n"
+    return f"{head}content-length: {len(data)}\r\ncontent-type: application/json\r\n\r\n".encode() + data
+
+
+MODELS = canned({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+COMPLETION = canned(
+    {
+        "id": "cmpl-1",
+        "object": "text_completion",
+        "model": MODEL,
+        "choices": [{"index": 0, "text": "[S]It is good.[/S][T]2[/T]", "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 400, "completion_tokens": 16, "total_tokens": 416},
+    }
+)
+
+
+async def serve_canned() -> None:
+    """Answer until terminated."""
+    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0, backlog=4096)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
