@@ -12,6 +12,7 @@ from types import TracebackType
 import click
 
 __all__ = [
+    "EXIT_BUDGET",
     "EXIT_INTERRUPTED",
     "EXIT_TERMINATED",
     "EXIT_UNSATISFIED",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 EXIT_UNSATISFIED = 3  # finished, but no row accepted, or too many roots with rejects
+EXIT_BUDGET = 7  # a budget or the candidate cap ended the run before its input
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 _EXIT_OUTPUT = 5

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from .options import (
     CONTEXT,
     Command,
+    limit_options,
     pick,
     pipeline_options,
     plugins_option,
@@ -25,7 +26,7 @@ __all__ = ["run"]
 _EXIT_CODES = """\b
 Exit codes: 0 done; 1 bug; 2 usage, pipeline or input; 3 no row accepted, or
 too many rejects; 4 teacher unusable; 5 output cannot be written; 6 output
-exists; 130 interrupted; 143 terminated.
+exists; 7 stopped at a budget; 130 interrupted; 143 terminated.
 """
 
 
@@ -53,6 +54,7 @@ exists; 130 interrupted; 143 terminated.
 @plugins_option
 @settings_option
 @pipeline_options
+@limit_options
 @teacher_options
 @screen_options
 @click.option("--batch-size", type=int, hidden=True, help="Ignored.")
@@ -68,6 +70,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     Each option can also stand in the environment (SDG_STREAM_MODEL_ID for --model-id) and in the file given
     by --settings (model_id); the command line wins over the environment, and that over the file.
     """
+    from ..engine.limits import Limits
     from .demo import Demo
     from .job import Job, perform
 
@@ -83,6 +86,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     for name, hint in _NEEDED.items():
         if not options[name]:
             raise click.UsageError(hint.format(name=ctx.find_root().info_name))
+    options["limits"] = pick(Limits, options)
     job = pick(Job, {**options, "notes": _notes(ctx, options, demo=demo is not None)})
     code = perform(job, _api_key(options))
     if demo is not None and code == 0:

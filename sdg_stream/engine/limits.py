@@ -85,12 +85,26 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         if not (0 <= self.price_in < math.inf and 0 <= self.price_out < math.inf):
             raise ConfigError("price_in and price_out must be 0 or more")
         if self.max_cost is not None and not self.price_in + self.price_out:
-            raise ConfigError("max_cost needs price_in or price_out: what a million tokens cost")
+            raise ConfigError(
+                "max_cost needs prices: of a million prompt tokens (price_in) and reply tokens (price_out)"
+            )
 
     def __bool__(self) -> bool:
         """Whether there is any limit."""
         ends = (self.target, self.max_candidates, self.max_tokens_total, self.max_cost, self.max_time)
         return any(end is not None for end in ends)
+
+    def check(self, *, barrier: bool) -> None:
+        """See whether a pipeline can be run within these limits; ``barrier``: a block waits for all records.
+
+        Raises:
+            ConfigError: there is a target, but no row is finished before the input has ended.
+        """
+        if self.target is not None and barrier:
+            raise ConfigError(
+                "a target needs rows that are done while the input is read, but this pipeline has a block "
+                "that waits for all records (the command plan shows it); limit the input rows instead"
+            )
 
     @property
     def counts_tokens(self) -> bool:
@@ -157,11 +171,7 @@ class Governor:
         steered: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if limits.target is not None and not steered:
-            raise ConfigError(
-                "a target needs rows that are done while the input is read, but this pipeline has a block "
-                "that waits for all records (the command plan shows it); limit the input rows instead"
-            )
+        limits.check(barrier=not steered)
         self.limits = limits
         self.opened = 0
         self.settled = 0

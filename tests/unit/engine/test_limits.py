@@ -85,7 +85,7 @@ def test_limits_must_be_positive(name: str, value: float) -> None:
 
 def test_a_cost_limit_needs_prices() -> None:
     """Without prices nothing would ever cost anything."""
-    with pytest.raises(ConfigError, match="price_in or price_out"):
+    with pytest.raises(ConfigError, match="needs prices"):
         Limits(max_cost=5.0)
     with pytest.raises(ConfigError, match="0 or more"):
         Limits(max_cost=5.0, price_in=-1.0, price_out=2.0)
