@@ -57,7 +57,9 @@ class CallShape(msgspec.Struct, frozen=True, gc=False):
     """What the requests of one block have in common; encoded once, so that a call adds only its prompt.
 
     ``head`` is the JSON request body up to where the prompt or the messages follow. ``greedy`` says that the
-    same request gets the same answer: its temperature is 0.
+    same request gets the same answer: its temperature is 0. Shapes that only differ in what is asked again
+    (seed, tokens, choices) are one ``family``: the head of the first of them. ``endpoint`` names the pool of
+    endpoints to ask, empty for the default one.
     """
 
     api: Api
@@ -66,19 +68,24 @@ class CallShape(msgspec.Struct, frozen=True, gc=False):
     max_tokens: int
     head: bytes
     greedy: bool = False
+    family: bytes = b""
+    endpoint: str = ""
 
     @classmethod
-    def make(cls, api: Api, params: Mapping[str, Any]) -> CallShape:
+    def make(cls, api: Api, params: Mapping[str, Any], endpoint: str = "") -> CallShape:
         """From request parameters as sent: ``model``, ``n``, ``temperature``, ``extra_body`` merged in."""
         body = orjson.dumps(params)[:-1]
         name = b'"prompt":' if api == "completions" else b'"messages":'
+        head = body + (b"," if params else b"") + name
         return cls(
             api=api,
             model=str(params.get("model", "")),
             n=int(params.get("n") or 1),
             max_tokens=int(params.get("max_tokens") or 0),
-            head=body + (b"," if params else b"") + name,
+            head=head,
             greedy=params.get("temperature") == 0,
+            family=head,
+            endpoint=endpoint,
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
 import orjson
 
 from ..abc import Api, CallShape, Completion, Context, Request, Teacher
@@ -73,7 +74,7 @@ def _for_chat(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def reshaped(shape: CallShape, **changes: Any) -> CallShape:
-    """The same shape with other parameters; one that is None, and an ``n`` of 1, is not sent."""
+    """A shape of the same family with other parameters; one that is None, and an ``n`` of 1, is not sent."""
     params: dict[str, Any] = orjson.loads(shape.head + b"null}")
     params.popitem()  # the prompt
     if "max_tokens" in changes and "max_completion_tokens" in params:
@@ -81,7 +82,10 @@ def reshaped(shape: CallShape, **changes: Any) -> CallShape:
     params.update(changes)
     if params.get("n") == 1:
         del params["n"]
-    return CallShape.make(shape.api, {key: value for key, value in params.items() if value is not None})
+    made = CallShape.make(shape.api, {key: value for key, value in params.items() if value is not None})
+    return msgspec.structs.replace(
+        shape, n=made.n, max_tokens=made.max_tokens, head=made.head, greedy=made.greedy
+    )
 
 
 class Asker:
