@@ -61,10 +61,9 @@ def refusal_reason(status: int, body: bytes) -> RefusalReason:
         ``request_refused``: anything else.
     """
     try:
-        data = orjson.loads(body)
+        facts = list(_facts(orjson.loads(body)))
     except orjson.JSONDecodeError:
-        data = body[:4096].decode("utf-8", "replace")
-    facts = list(_facts(data))
+        facts = [("", body[:4096].decode("utf-8", "replace"))]
     for _, value in facts:
         found = _CODES.get(value.lower())
         if found is not None and (found != "bad_parameter" or status in {400, 422}):
@@ -74,7 +73,8 @@ def refusal_reason(status: int, body: bytes) -> RefusalReason:
         return "bad_parameter"
     if _TOO_LONG.search(words):
         return "context_length"
-    if _FILTERED.search(words):
+    told = any(key for key, _ in facts)  # as JSON; a page with such words comes from some proxy
+    if told and status in {400, 403, 422} and _FILTERED.search(words):
         return "content_filter"
     return "bad_parameter" if status in {400, 422} and _names_parameter(facts) else "request_refused"
 

@@ -23,10 +23,11 @@ from sdg_stream.prompts.assembly import PARTS
 from sdg_stream.simulator import Fault, FaultRule, SimulatorSettings
 from sdg_stream.simulator.server import SimulatorServer, serve
 from sdg_stream.simulator.settings import FaultKind
-from sdg_stream.teacher.client import Endpoint, TeacherClient
+from sdg_stream.teacher.client import TeacherClient
 from sdg_stream.teacher.http import AiohttpBackend
 from sdg_stream.teacher.refusals import refusal_reason
 from sdg_stream.teacher.retry import RetryPolicy
+from sdg_stream.teacher.routing import Endpoint
 from sdg_stream.teacher.wire import decode_reply
 from sdg_stream.testing.backend import ScriptedBackend, completion_reply
 from sdg_stream.testing.run_blocks import Outcome, make_block, run_blocks
@@ -46,7 +47,6 @@ async def teacher_of(server: SimulatorServer, api: Api = "completions") -> Async
         [Endpoint(server.url)],
         model=server.settings.model,
         api=api,
-        concurrency=8,
         policy=RetryPolicy(max_attempts=3, first_delay=0.0),
     )
     try:

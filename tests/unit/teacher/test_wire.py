@@ -95,8 +95,16 @@ def test_a_text_for_a_chat_is_one_user_message() -> None:
         (422, {"detail": [{"loc": ["body", "messages", 0], "msg": "no", "input": "unknown parameter"}]}),
         (404, {"error": {"message": "gone", "param": "temperature", "code": "unsupported_parameter"}}),
         (500, {"error": {"message": "Unknown parameter"}}),
+        (500, {"error": {"message": "The content filter is down."}}),
     ],
 )
 def test_a_run_is_not_stopped_for_one_record(status: int, body: Any) -> None:
     """Only what is surely wrong with every request is a bad parameter; a record's own words prove nothing."""
     assert refusal_reason(status, orjson.dumps(body)) == "request_refused"
+
+
+def test_a_page_about_content_is_no_filter_of_the_model() -> None:
+    """A proxy that keeps people from a site says so in a page: everybody's trouble, not one record's."""
+    page = b"<html><title>Blocked</title>Your content filter policy forbids this site.</html>"
+    assert refusal_reason(403, page) == "request_refused"
+    assert refusal_reason(403, b'{"error": "blocked by the content filter"}') == "content_filter"
