@@ -2,32 +2,72 @@
 
 Admission is the client's business, so the connector has no limit of its own (aiohttp's default would queue
 all above 100 without a word). Connections are kept for less time than servers keep them (uvicorn: 5 s),
-replies are asked for uncompressed, redirects are not followed, and proxies of the environment are not used.
+replies are asked for uncompressed, redirects are not followed, and proxies are used only when asked for.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import anyio
 
 from ..abc import HttpReply
-from ..errors import AttemptTimeout, BadReply, ConnectFailed
+from ..errors import (
+    AttemptError,
+    AttemptTimeout,
+    BadReply,
+    ConfigError,
+    ConnectFailed,
+    RateLimited,
+    TeacherUnusable,
+)
+from .sockets import kept_alive
+from .sse import StreamedReply, streaming_body
+from .tls import tls_context, tls_trouble
 
-__all__ = ["AiohttpBackend"]
+__all__ = ["AiohttpBackend", "proxy_for"]
 
 KEEPALIVE_SECONDS = 4.0
 CONNECT_SECONDS = 10.0
 DNS_SECONDS = 300
 MAX_BODY = 64 * 1024 * 1024  # bytes
+_END_SECONDS = 1.0  # for the end of a body after the end mark of the stream in it
+_NO_SOCKETS = frozenset((errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS))
 
 
 class AiohttpBackend:
-    """Implements :class:`~sdg_stream.abc.Backend`. Construct it on a running event loop."""
+    """Implements :class:`~sdg_stream.abc.Backend`. Construct it on a running event loop.
 
-    def __init__(self) -> None:
+    Args:
+        ca_file: PEM file of the authorities to trust instead of the system's.
+        proxy: URL of an HTTP proxy, or ``auto`` for what the environment says; None for no proxy.
+        stream: ask for streamed replies and put them together: for proxies that cut idle connections.
+
+    Raises:
+        ConfigError: an argument is wrong.
+    """
+
+    def __init__(
+        self, *, ca_file: str | Path | None = None, proxy: str | None = None, stream: bool = False
+    ) -> None:
+        if proxy not in {None, "auto"}:
+            _check_proxy(str(proxy))
+        self._proxy = proxy
+        self._proxies: dict[str, str | None] = {}
+        self._stream = stream
         connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=KEEPALIVE_SECONDS, ttl_dns_cache=DNS_SECONDS
+            limit=0,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            ttl_dns_cache=DNS_SECONDS,
+            socket_factory=kept_alive,
+            ssl=tls_context(ca_file) if ca_file is not None else True,
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -39,7 +79,13 @@ class AiohttpBackend:
     async def send(
         self, method: str, url: str, body: bytes | None, *, headers: Mapping[str, str], timeout: float
     ) -> HttpReply:
-        """One request, the whole reply; see :class:`~sdg_stream.abc.Backend`."""
+        """One request, the whole reply; see :class:`~sdg_stream.abc.Backend`.
+
+        Raises:
+            TeacherUnusable: a redirect, or a TLS handshake that will never succeed.
+        """
+        if self._stream and body is not None:
+            body = streaming_body(body)
         try:
             async with self._session.request(
                 method,
@@ -48,21 +94,15 @@ class AiohttpBackend:
                 headers=headers,
                 timeout=self._timeout(timeout),
                 allow_redirects=False,
+                proxy=self._proxy_for(url),
             ) as reply:
-                data = await _read(reply)
-                return HttpReply(reply.status, reply.headers, data)
-        except TimeoutError as error:
-            raise AttemptTimeout(f"no whole reply within {timeout:g} s") from error
-        except aiohttp.ServerDisconnectedError as error:
-            raise ConnectFailed("the server closed the connection without a reply", stale=True) from error
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise ConnectFailed(f"TLS: {error.certificate_error}") from error
-        except aiohttp.ClientConnectorError as error:
-            raise ConnectFailed(f"cannot connect: {error.os_error.strerror or error.os_error}") from error
-        except aiohttp.ClientPayloadError as error:
-            raise ConnectFailed("the reply broke off") from error
-        except aiohttp.ClientError as error:
-            raise ConnectFailed(f"the connection failed: {error or type(error).__name__}") from error
+                if 300 <= reply.status < 400:
+                    raise TeacherUnusable(_redirect(url, reply))
+                if reply.status == 200 and reply.content_type == "text/event-stream":
+                    return await _read_stream(reply)
+                return HttpReply(reply.status, reply.headers, await _read(reply))
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise _failure(error, url, timeout) from error
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -72,14 +112,100 @@ class AiohttpBackend:
         found = self._timeouts.get(seconds)
         if found is None:
             found = aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds))
+            if len(self._timeouts) > 1000:  # deadlines that grow with max_tokens are many
+                self._timeouts.clear()
             self._timeouts[seconds] = found
         return found
+
+    def _proxy_for(self, url: str) -> str | None:
+        if self._proxy is None:
+            return None
+        if url not in self._proxies:
+            self._proxies[url] = proxy_for(url, self._proxy)
+        return self._proxies[url]
+
+
+def proxy_for(url: str, proxy: str | None) -> str | None:
+    """The proxy that requests to a URL go through.
+
+    ``auto`` reads what the system says (``HTTPS_PROXY``, ``NO_PROXY``, ...), and nothing else does.
+    """
+    if proxy != "auto":
+        return proxy
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    found = getproxies()
+    return found.get(parts.scheme) or found.get("all")
+
+
+def _check_proxy(proxy: str) -> None:
+    parts = urlsplit(proxy)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError("--proxy takes auto, or the URL of an HTTP proxy such as http://proxy:3128")
+
+
+def _failure(error: Exception, url: str, timeout: float) -> AttemptError | TeacherUnusable:
+    """What an exception of aiohttp means for the attempt."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return ConnectFailed(f"no connection within {min(CONNECT_SECONDS, timeout):g} s")
+    if isinstance(error, TimeoutError):
+        return AttemptTimeout(f"no whole reply within {timeout:g} s")
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return ConnectFailed("the server closed the connection without a reply", stale=True)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _no_connection(error, url)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return ConnectFailed(f"the proxy answered HTTP {error.status}: {error.message}")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return ConnectFailed("the reply broke off")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ConnectFailed(f"what the server sent is not HTTP: {error.message}")
+    return ConnectFailed(f"the connection failed: {error or type(error).__name__}")
+
+
+def _no_connection(error: aiohttp.ClientConnectorError, url: str) -> AttemptError | TeacherUnusable:
+    cause: Exception = error.os_error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    trouble = tls_trouble(cause)
+    if trouble is not None:
+        return TeacherUnusable(f"no safe connection to {_origin(url)}: {trouble}")
+    words = _words(error.os_error)
+    if error.os_error.errno in _NO_SOCKETS:  # less, later: as when the server says so
+        return RateLimited(f"this machine has no socket left for one more connection: {words}")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return ConnectFailed(f"cannot connect to the proxy {error.host}:{error.port}: {words}")
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return ConnectFailed(f"cannot find the host {error.host}: {words}")
+    return ConnectFailed(f"cannot connect: {words}")
+
+
+def _words(error: OSError) -> str:
+    """The system's words; asyncio puts its own, with the address, in their place."""
+    plain = isinstance(error.errno, int) and error.errno > 0 and not isinstance(error, ssl.SSLError)
+    return os.strerror(error.errno) if plain and error.errno is not None else error.strerror or str(error)
+
+
+def _redirect(url: str, reply: aiohttp.ClientResponse) -> str:
+    location = reply.headers.get("Location", "")
+    target = urlsplit(location)
+    to = f"the host {target.netloc.rpartition('@')[2]}" if target.netloc else f"{target.path or 'nowhere'}"
+    return (
+        f"{_origin(url)} answers HTTP {reply.status}, a redirect to {to}. Redirects are not followed, so "
+        "that no key and no prompt goes where nobody sent it: give the right URL with --endpoint-url"
+    )
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 async def _read(reply: aiohttp.ClientResponse) -> bytes:
     """The body, unless it is larger than any reply should be."""
     length = reply.content_length
-    if length is not None and length <= MAX_BODY:
+    if length is not None and length <= MAX_BODY and "Content-Encoding" not in reply.headers:
         return await reply.read()
     parts: list[bytes] = []
     size = 0
@@ -90,3 +216,16 @@ async def _read(reply: aiohttp.ClientResponse) -> bytes:
             raise BadReply(f"a body of more than {MAX_BODY} bytes", status=reply.status)
         parts.append(part)
     return b"".join(parts)
+
+
+async def _read_stream(reply: aiohttp.ClientResponse) -> HttpReply:
+    """A streamed reply as if it had not been streamed."""
+    streamed = StreamedReply(MAX_BODY)
+    async for piece in reply.content.iter_any():
+        streamed.feed(piece)
+        if streamed.done:
+            break
+    body = streamed.body()
+    with anyio.move_on_after(_END_SECONDS):  # so that the connection can be used again
+        await reply.content.readany()
+    return HttpReply(streamed.status, reply.headers, body)
