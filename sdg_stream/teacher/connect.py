@@ -1,25 +1,24 @@
-"""Connecting: look at the endpoint before the first call, so that no token is bought for a mistake."""
+"""Connecting: preflight, then a client for what was found."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
+from pathlib import Path
+from typing import Any, Literal
 
-from ..abc import Api, Backend, CallShape, Request
-from ..config.decode import nearest
-from ..errors import AttemptError, BadReply, ConfigError, RequestRefused, TeacherUnusable
+from ..abc import Api, Backend
+from ..errors import ConfigError, TeacherUnusable
 from ..events import EventHook, Notice
 from .client import Endpoint, TeacherClient
 from .http import AiohttpBackend
+from .preflight import PreflightReport, missing_model, preflight
 from .retry import RetryPolicy
-from .wire import decode_models, decode_reply, encode_request
+from .sockets import ensure_sockets
 
-__all__ = ["DEFAULT_URL", "connect"]
+__all__ = ["DEFAULT_URL", "authorization", "connect", "require_model"]
 
 DEFAULT_URL = "http://localhost:8000/v1"
-PROBE_SECONDS = 60.0
 
 
 @asynccontextmanager
@@ -32,8 +31,13 @@ async def connect(
     concurrency: int = 64,
     timeout: float = 600.0,
     max_attempts: int = 6,
+    wait_ready: float = 0.0,
+    ca_file: str | Path | None = None,
+    proxy: str | None = None,
+    stream: bool = False,
     backend: Backend | None = None,
     hook: EventHook | None = None,
+    **options: Any,
 ) -> AsyncIterator[TeacherClient]:
     """A teacher behind one or several OpenAI-compatible endpoints, closed at the end of the block.
 
@@ -46,132 +50,92 @@ async def connect(
         concurrency: how many sequences are in flight at most.
         timeout: seconds for a call's first attempt, from its admission on; later attempts get more.
         max_attempts: attempts a call may take.
-        backend: another wire than aiohttp.
-        hook: told which API and model were taken.
+        wait_ready: seconds to wait for a server that is starting.
+        ca_file: PEM file of the authorities to trust instead of the system's; checking cannot be turned off.
+        proxy: URL of an HTTP proxy, or ``auto`` for what the environment says; None for none.
+        stream: ask for streamed replies, for proxies that cut connections on which nothing moves.
+        backend: another wire than aiohttp, to which the four arguments before it do not apply.
+        hook: told which API and model were taken, and what is waited for.
+        options: further arguments of :class:`~sdg_stream.teacher.client.TeacherClient`.
 
     Raises:
         ConfigError: an argument is wrong.
         TeacherUnusable: no server, no such model, a key that is refused.
     """
     urls = [url] if isinstance(url, str) else list(url)
-    endpoints = [Endpoint(_checked(one)) for one in urls]
-    if not endpoints or concurrency < 1 or max_attempts < 1 or timeout <= 0:
+    if not urls or concurrency < 1 or max_attempts < 1 or timeout <= 0 or wait_ready < 0:
         raise ConfigError(
-            "connect needs a URL, concurrency and max_attempts of at least 1, and a timeout > 0"
+            "connect needs a URL, concurrency and max_attempts of at least 1, timeout > 0 and wait_ready >= 0"
         )
+    if backend is None:
+        ensure_sockets(concurrency)
+        backend = AiohttpBackend(ca_file=ca_file, proxy=proxy, stream=stream)
+    headers, secrets = authorization(api_key)
+    try:
+        found = await preflight(
+            urls,
+            backend,
+            model=model or "",
+            api=api,
+            headers=headers,
+            secrets=secrets,
+            wait_ready=wait_ready,
+            hook=hook,
+        )
+        taken = _usable(found)
+    except BaseException:
+        await backend.aclose()
+        raise
+    _tell(found, hook)
     client = TeacherClient(
-        backend or AiohttpBackend(),
-        endpoints,
-        model=model or "",
+        backend,
+        [Endpoint(facts.url) for facts in found.endpoints],
+        model=found.model,
+        api=taken,
+        honours_n=found.honours_n,
+        models=found.models,
         concurrency=concurrency,
         policy=RetryPolicy(timeout=timeout, max_attempts=max_attempts),
-        headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-        secrets=[api_key] if api_key else [],
+        headers=headers,
+        secrets=secrets,
+        **options,
     )
     try:
-        for endpoint in endpoints:
-            client.models = await _models(client, endpoint)
-            client.model = _chosen(client.model, client.models, endpoint.url)
-        await _look(client, endpoints[0], api, hook)
         yield client
     finally:
         await client.aclose()
 
 
-def _checked(url: str) -> str:
-    """The URL without what may be secret in it; a mistake in it is told here."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(f"{url!r} is not the URL of an endpoint; one looks like {DEFAULT_URL}")
-    if parts.username or parts.password:
-        raise ConfigError(
-            "an endpoint's URL must not hold a user name or password; use the API key's variable"
-        )
-    return urlunsplit(parts._replace(query="", fragment=""))
-
-
-async def _models(client: TeacherClient, endpoint: Endpoint) -> tuple[str, ...]:
-    """The names of an endpoint's models; empty if it has no list of them."""
-    try:
-        reply = await client.get(endpoint, "/models", PROBE_SECONDS)
-        if reply.status == 200:
-            return tuple(decode_models(reply.body))
-        error: AttemptError = client.failure(reply)
-    except BadReply as caught:
-        error = caught
-    except AttemptError as caught:
-        raise TeacherUnusable(
-            f"no teacher at {endpoint.url}: {caught.message}. Start a server there, name another with "
-            "--endpoint-url, or try --simulate"
-        ) from caught
-    if isinstance(error, RequestRefused) and error.status in {404, 405}:
-        return ()
-    if isinstance(error, RequestRefused) and error.status in {401, 403}:
-        raise TeacherUnusable(
-            f"{endpoint.url} does not accept the API key ({error.message}). Set it in the variable that "
-            "--api-key-env names (default OPENAI_API_KEY)"
-        )
-    raise TeacherUnusable(f"{endpoint.url}/models answered {error.message}")
-
-
-def _chosen(model: str, models: tuple[str, ...], url: str) -> str:
-    """The model to ask by default, checked against what the endpoint lists."""
-    if not models:
-        return model
-    if model:
-        require_model(model, models, url)
-        return model
-    return models[0] if len(models) == 1 else ""
+def authorization(api_key: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The headers that carry a key, and what must not be repeated from a server's words."""
+    return ({"Authorization": f"Bearer {api_key}"}, (api_key,)) if api_key else ({}, ())
 
 
 def require_model(model: str, models: Sequence[str], url: str) -> None:
     """Raise TeacherUnusable if an endpoint that lists its models does not list this one."""
-    if not models or model in models:
-        return
-    close = nearest(model, models)
-    hint = f" Did you mean {close!r}?" if close else ""
-    listed = ", ".join(models[:20]) + (", ..." if len(models) > 20 else "")
-    raise TeacherUnusable(f"{url} has no model {model!r}.{hint} It has: {listed}")
+    words = missing_model(model, models, url)
+    if words:
+        raise TeacherUnusable(words)
 
 
-async def _look(client: TeacherClient, endpoint: Endpoint, wanted: str, hook: EventHook | None) -> None:
-    """Learn from one tiny request which API the endpoint has, and whether it honours ``n``."""
-    candidates: tuple[Api, ...] = ("completions", "chat")
-    if wanted != "auto":
-        candidates = tuple(api for api in candidates if api == wanted)
-    for api in candidates:
-        honours_n = await _ask_once(client, endpoint, api)
-        if honours_n is None:
-            continue
-        client.api, client.honours_n = api, honours_n
-        if hook is not None:
-            model = client.model or "the models that the blocks name"
-            words = f"asking {model} at {endpoint.url} through the {api} API"
-            if not honours_n:
-                words += "; it does not honour n, so choices are asked one by one"
-            hook(Notice(code="api", message=words))
+def _usable(found: PreflightReport) -> Api:
+    """The API to ask through; TeacherUnusable if an endpoint cannot be used."""
+    if found.problems or not found.api:
+        raise TeacherUnusable("\n".join(found.problems))
+    return found.api
+
+
+def _tell(found: PreflightReport, hook: EventHook | None) -> None:
+    """Say what will be asked, and what is odd about it."""
+    if hook is None:
         return
-    raise TeacherUnusable(
-        f"{endpoint.url} has no {' and no '.join(candidates)} API. Check that the URL ends where the API "
-        "begins, usually in /v1, and the model's name"
+    where = ", ".join(facts.url for facts in found.endpoints)
+    words = (
+        f"asking {found.model or 'the models that the blocks name'} at {where} through the {found.api} API"
     )
-
-
-async def _ask_once(client: TeacherClient, endpoint: Endpoint, api: Api) -> bool | None:
-    """Whether an API honours ``n``; None if the endpoint does not have it.
-
-    A server that is busy or refuses this request still has the API; only "not found" says otherwise.
-    """
-    model = client.model or (client.models[0] if client.models else "")
-    shape = CallShape.make(api, {"model": model, "max_tokens": 1, "n": 2, "temperature": 1.0})
-    try:
-        reply = await client.post(endpoint, shape, encode_request(Request(shape, "test")), PROBE_SECONDS)
-        return len(decode_reply(reply, shape).choices) == 2
-    except BadReply:
-        return None
-    except RequestRefused as error:
-        if error.status in {401, 403}:
-            raise TeacherUnusable(f"{endpoint.url} refuses this API key: {error.message}") from error
-        return None if error.status in {404, 405} else False
-    except AttemptError:
-        return False
+    if not found.honours_n:
+        words += "; it does not honour n, so choices are asked one by one"
+    hook(Notice(code="api", message=words))
+    for facts in found.endpoints:
+        for warning in facts.warnings:
+            hook(Notice(code="preflight", message=f"{facts.url}: {warning}", level="warning"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ async def test_the_only_model_is_taken_and_the_api_is_found_by_asking_once() -> 
     backend = server(completions=completion_reply("a", "b"))
     async with connect("http://localhost:1/v1/", backend=backend, hook=events.append) as teacher:
         assert (teacher.model, teacher.api, teacher.honours_n) == ("m", "completions", True)
-    assert [path for path, _ in backend.sent] == ["/v1/models", "/v1/completions"]
+    assert [path for path, _ in backend.sent] == ["/v1/models", "/v1/completions", "/metrics"]
     assert isinstance(events[0], Notice)
     assert "completions API" in events[0].message
     assert backend.closed
@@ -85,6 +86,56 @@ async def test_what_makes_a_teacher_unusable(
     assert words in str(caught.value)
     assert "sk-9" not in str(caught.value)
     assert backend.closed
+
+
+async def test_every_endpoint_must_have_the_model() -> None:
+    """Of several endpoints each is looked at, and the one that lacks the model is named."""
+
+    def script(path: str, body: Any) -> HttpReply:
+        if path.endswith("/models"):
+            return json_reply({"data": [{"id": "other" if path.startswith("/two") else "m"}]})
+        return completion_reply("a", "b")
+
+    urls = ["http://h/one", "http://h/two"]
+    with pytest.raises(TeacherUnusable, match="http://h/two has no model 'm'"):
+        async with connect(urls, model="m", backend=ScriptedBackend(script)):
+            raise AssertionError
+
+
+async def test_row_01_a_server_that_starts_is_waited_for() -> None:
+    """Refused at first, then 503 while the model loads, then ready; what is waited for is told."""
+    loading = json_reply({"detail": "Loading model"}, 503)
+    answers: Iterator[HttpReply | Exception] = iter([ConnectFailed("cannot connect: refused"), loading])
+    ready = server(completions=completion_reply("a", "b"))
+
+    async def script(path: str, body: Any) -> HttpReply:
+        answer = next(answers, None)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer or await ready.send("POST", "http://h" + path, None, headers={}, timeout=1)
+
+    events: list[Any] = []
+    async with connect(wait_ready=30, backend=ScriptedBackend(script), hook=events.append) as teacher:
+        assert teacher.model == "m"
+    assert [event.code for event in events] == ["waiting", "api"]
+    assert "cannot connect: refused (0 of 30 s)" in events[0].message
+
+
+async def test_row_34_more_calls_than_sockets_are_refused_before_anything_is_asked() -> None:
+    """Row 34: the limit on open files is looked at first."""
+    with pytest.raises(ConfigError, match="--concurrency"):
+        async with connect(concurrency=10**9):
+            raise AssertionError
+
+
+async def test_other_arguments_are_wrong_before_anything_is_asked() -> None:
+    """Arguments are checked, and none is dropped in silence."""
+    with pytest.raises(ConfigError, match="timeout > 0"):
+        async with connect(timeout=0, backend=server()):
+            raise AssertionError
+    with pytest.raises(TypeError, match="no_such_option"):
+        async with connect(no_such_option=1, backend=server(completions=completion_reply("a", "b"))):
+            raise AssertionError
 
 
 @pytest.mark.parametrize("url", ["ftp://x/v1", "http://", "http://user:secret@host/v1"])
