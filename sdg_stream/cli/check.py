@@ -1,17 +1,26 @@
-"""``check``: everything that can be known without a teacher."""
+"""``check``: everything that can be known without a teacher, and whether the teacher can be used."""
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import CONTEXT, Command, pipeline_options, plugins_option, settings_option
+from .options import (
+    CONTEXT,
+    Command,
+    endpoint_options,
+    pick,
+    pipeline_options,
+    plugins_option,
+    settings_option,
+)
 
 if TYPE_CHECKING:
     from ..errors import Problem
+    from ..events import Event
+    from ..teacher.preflight import PreflightReport
 
 __all__ = ["check"]
 
@@ -19,46 +28,82 @@ _BAD_ROWS = 20  # that are listed one by one
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
-@click.argument("pipeline")
+@click.argument("pipeline", required=False)
 @click.option("--input", "-i", metavar="FILE", help="Input rows: are they sound, do they have the columns?")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 @plugins_option
 @settings_option
 @pipeline_options
-def check(pipeline: str, as_json: bool, plugins: tuple[Path, ...], **options: Any) -> None:
+@endpoint_options
+def check(pipeline: str | None, as_json: bool, **options: Any) -> None:
     """List every mistake in PIPELINE that can be seen without a teacher; exit 2 if there is any.
 
-    With --input, also those in the rows, and whether the columns that the blocks read are there.
+    With --input, also those in the rows, and whether the columns that the blocks read are there. With
+    --endpoint-url, with or without PIPELINE, also look whether the teacher can be used; exit 4 if not.
     """
-    from ..config.settings import Settings
-    from ..errors import ConfigError
-    from ..pipeline import Pipeline
-    from .errors import explain_config
-    from .signals import Stopped, run_until_signal
+    from .signals import Stopped
 
-    file = options.pop("input")
-    lines: list[str] = []
-    problems: list[Problem] = []
-    columns: set[str] | None = None
-    rows = 0
+    if pipeline is None and not options["endpoint_url"]:
+        raise click.UsageError("what is to be checked? Name a PIPELINE, an --endpoint-url, or both")
+    found = Found()
     try:
-        loaded = Pipeline.load(pipeline, Settings(**options), plugins=plugins)
-        if file:
-            rows, columns = run_until_signal(lambda: _read(file, problems), partial(click.echo, err=True))
-        problems += loaded.check(columns)
-        lines = loaded.plan().lines()
-    except ConfigError as error:
-        problems += error.problems
+        if pipeline is not None:
+            _check_pipeline(pipeline, options, found)
+        screen = _check_endpoints(options, found) if options["endpoint_url"] else []
     except Stopped as stopped:
         raise click.exceptions.Exit(stopped.exit_code) from None
     if as_json:
-        _print_json(pipeline, problems, lines, rows)
-    elif problems:
-        explain_config(tuple(problems))
+        _print_json(pipeline, found)
     else:
-        checked = f", {rows} rows of {file}" if file else ""
-        click.echo("\n".join([f"OK: {pipeline}{checked}", *lines]))
-    raise click.exceptions.Exit(2 if problems else 0)
+        _print(pipeline, options["input"], found, screen)
+    unusable = found.teacher is not None and not found.teacher.usable
+    raise click.exceptions.Exit(2 if found.problems else 4 if unusable else 0)
+
+
+class Found:
+    """What has been found out: mistakes, the plan's lines, the number of rows, the state of the teacher."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.lines: list[str] = []
+        self.rows = 0
+        self.teacher: PreflightReport | None = None
+
+
+def _check_pipeline(pipeline: str, options: dict[str, Any], found: Found) -> None:
+    from ..config.settings import Settings
+    from ..errors import ConfigError
+    from ..pipeline import Pipeline
+    from .signals import run_until_signal
+
+    decided = {name: options[name] for name in ("model_id", "num_instructions", "max_num_tokens")}
+    file, problems = options["input"], found.problems
+    columns: set[str] | None = None
+    try:
+        loaded = Pipeline.load(pipeline, Settings(**decided), plugins=options["plugins"])
+        if file:
+            found.rows, columns = run_until_signal(lambda: _read(file, problems), _say)
+        problems += loaded.check(columns)
+        found.lines = loaded.plan().lines()
+    except ConfigError as error:
+        problems += error.problems
+
+
+def _check_endpoints(options: dict[str, Any], found: Found) -> list[str]:
+    """Look at the endpoints; the lines to show."""
+    from ..events import Notice
+    from .endpoint import Endpoints, look, screen
+    from .signals import run_until_signal
+
+    asked = pick(Endpoints, options)
+    api_key = options["api_key"] or os.environ.get(options["api_key_env"]) or None
+
+    def tell(event: Event, /) -> None:
+        if isinstance(event, Notice):
+            _say(event.message)
+
+    found.teacher = run_until_signal(lambda: look(asked, api_key, tell), _say)
+    return screen(found.teacher, asked)
 
 
 async def _read(file: str, problems: list[Problem]) -> tuple[int, set[str] | None]:
@@ -86,14 +131,37 @@ async def _read(file: str, problems: list[Problem]) -> tuple[int, set[str] | Non
     return rows, columns
 
 
-def _print_json(pipeline: str, problems: list[Problem], lines: list[str], rows: int) -> None:
+def _print(pipeline: str | None, file: str | None, found: Found, screen: list[str]) -> None:
+    from .errors import explain_config
+
+    if found.problems:
+        explain_config(tuple(found.problems))
+    elif pipeline is not None:
+        checked = f", {found.rows} rows of {file}" if file else ""
+        click.echo("\n".join([f"OK: {pipeline}{checked}", *found.lines]))
+    for line in screen:
+        click.echo(line)
+    if found.teacher is not None and not found.teacher.usable:
+        bad, whole = len(found.teacher.problems), len(found.teacher.endpoints)
+        _say(f"Error: {bad} of {whole} endpoints cannot be used" if whole > 1 else "Error: unusable teacher")
+
+
+def _print_json(pipeline: str | None, found: Found) -> None:
     import msgspec
 
-    result = {
+    result: dict[str, Any] = {
         "pipeline": pipeline,
-        "ok": not problems,
-        "problems": problems,
-        "stages": lines,
-        "rows": rows,
+        "ok": not found.problems and (found.teacher is None or found.teacher.usable),
+        "problems": found.problems,
+        "stages": found.lines,
+        "rows": found.rows,
     }
+    if found.teacher is not None:
+        result["teacher"] = {**msgspec.structs.asdict(found.teacher), "usable": found.teacher.usable}
     click.echo(msgspec.json.encode(result).decode())
+
+
+def _say(words: str) -> None:
+    from ..observe.text import one_line
+
+    click.echo(one_line(words), err=True)

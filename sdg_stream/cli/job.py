@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,7 @@ import msgspec
 
 from ..abc import Teacher
 from ..config.settings import Settings
-from ..engine.limits import BUDGETS, Limits
-from ..errors import OutputError
+from ..errors import ConfigError, OutputError
 from ..events import Event, EventHook, Progress, RunFinished, RunReport
 from ..io.jsonl import JsonlSink
 from ..observe.progress import Mode, Screen, choose_mode, open_screen
@@ -22,14 +22,17 @@ from ..observe.summary import FirstRejects, summary
 from ..observe.text import count, one_line, plural
 from ..pipeline import Pipeline
 from ..teacher.connect import connect
-from .errors import EXIT_BUDGET, EXIT_UNSATISFIED, reader_left
+from .errors import EXIT_UNSATISFIED, reader_left
 from .logs import LogHook, configure_logging
+from .serve import serving
 from .signals import Stopped, run_until_signal
 
 __all__ = ["Job", "perform", "verdict"]
 
 
 STDIN = STDOUT = "-"
+_WAIT_READY = 60.0  # seconds
+_WAIT_SERVED = 600.0
 _SIMULATED_FAMILY = "mixtral"
 _SIMULATED_TOKENS_PER_S = 300.0  # of a slot: a small model on a large accelerator; nobody waits for a demo
 
@@ -43,7 +46,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None
     order: Literal["input", "none"]
     overwrite: bool
-    limits: Limits = Limits()
     max_reject_rate: float
     provenance: bool
     plugins: tuple[Path, ...]
@@ -57,6 +59,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float
     max_attempts: int
     simulate: bool
+    wait_ready: float | None = None
+    serve: str | None = None
+    ca_file: Path | None = None
+    proxy: str | None = None
+    stream_replies: bool = False
     progress: Mode
     log_level: str
     log_json: bool
@@ -109,20 +116,14 @@ def perform(job: Job, api_key: str | None) -> int:
     finally:
         screen.close()
     _close(job, screen, report, first)
-    code, words = verdict(report, job.max_reject_rate, job.limits.target)
+    code, words = verdict(report, job.max_reject_rate)
     if words:
         screen.line(words)
     return code
 
 
-def verdict(report: RunReport, max_reject_rate: float, target: int | None = None) -> tuple[int, str]:
-    """The exit code of a run that came to its end, and why it is not 0 or not what was wanted."""
-    if report.stopped in BUDGETS:
-        wanted = f" of the {count(target)} that were wanted" if target is not None else ""
-        return EXIT_BUDGET, (
-            f"Exit code {EXIT_BUDGET}: the {report.stopped} ended the run before its input, with"
-            f" {plural(report.rows, 'row')}{wanted}."
-        )
+def verdict(report: RunReport, max_reject_rate: float) -> tuple[int, str]:
+    """The exit code of a run that came to its end, and why it is not 0."""
     if report.roots and not report.rows:
         return EXIT_UNSATISFIED, f"Exit code {EXIT_UNSATISFIED}: no row was accepted."
     if report.roots_with_rejects > max_reject_rate * report.roots:
@@ -132,20 +133,16 @@ def verdict(report: RunReport, max_reject_rate: float, target: int | None = None
             f" {plural(report.roots, 'root')} ({share:.0%}) have rejects,"
             f" more than --max-reject-rate {max_reject_rate:g} allows."
         )
-    if target is not None and report.rows < target:
-        return 0, f"The input ended before the target: {count(report.rows)} of {count(target)} rows."
     return 0, ""
 
 
 async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHook) -> RunReport:
     async with AsyncExitStack() as stack:
-        barrier = any(stage.kind == "group" for stage in pipeline.plan(job.order).stages)
-        job.limits.check(barrier=barrier)
         if job.input != STDIN and job.output != STDOUT:  # before a teacher is asked anything
             await pipeline.check_files(job.input, job.output, overwrite=job.overwrite)
         teacher: Teacher | None = None
         if pipeline.uses_teacher:
-            urls = await _endpoints(job, stack)
+            urls = await _endpoints(job, api_key, hook, stack)
             connection = connect(
                 urls,
                 model=job.model_id,
@@ -154,6 +151,10 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
                 concurrency=job.concurrency,
                 timeout=job.timeout,
                 max_attempts=job.max_attempts,
+                wait_ready=_wait_ready(job),
+                ca_file=job.ca_file,
+                proxy=job.proxy,
+                stream=job.stream_replies,
                 hook=hook,
             )
             teacher = await stack.enter_async_context(connection)
@@ -167,22 +168,51 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
             teacher,
             order=job.order,
             limit=job.limit,
-            limits=job.limits,
             overwrite=job.overwrite,
             hook=hook,
         )
 
 
-async def _endpoints(job: Job, stack: AsyncExitStack) -> tuple[str, ...]:
-    """The URLs to ask; with ``--simulate`` that of a simulated teacher, which lives as long as the run."""
+async def _endpoints(
+    job: Job, api_key: str | None, hook: EventHook, stack: AsyncExitStack
+) -> tuple[str, ...]:
+    """The URLs to ask; what ``--serve`` or ``--simulate`` start there lives as long as the run."""
+    if job.serve is not None:
+        if job.simulate:
+            raise ConfigError("--serve and --simulate exclude each other")
+        server = serving(
+            job.serve,
+            job.endpoint_url[0],
+            _server_log(job),
+            wait_ready=_wait_ready(job),
+            ca_file=job.ca_file,
+            proxy=job.proxy,
+            secrets=[api_key] if api_key else [],
+            hook=hook,
+        )
+        await stack.enter_async_context(server)
     if not job.simulate:
         return job.endpoint_url
     from ..simulator.server import serve
     from ..simulator.settings import SimulatorSettings
 
     settings = SimulatorSettings(slots=job.concurrency, decode_tokens_per_s=_SIMULATED_TOKENS_PER_S)
-    server = await stack.enter_async_context(serve(settings, "127.0.0.1", 0))
-    return (server.url,)
+    simulated = await stack.enter_async_context(serve(settings, "127.0.0.1", 0))
+    return (simulated.url,)
+
+
+def _wait_ready(job: Job) -> float:
+    """Seconds; a server of our own has its model to load."""
+    if job.wait_ready is not None:
+        return job.wait_ready
+    return _WAIT_READY if job.serve is None else _WAIT_SERVED
+
+
+def _server_log(job: Job) -> Path:
+    """In the run directory, or in a new folder if there is none."""
+    if job.output == STDOUT:
+        return Path(tempfile.mkdtemp(prefix="sdg-stream-")) / "server.log"
+    return Path(job.output + ".run") / "server.log"
 
 
 def _load(job: Job, hook: EventHook) -> Pipeline:

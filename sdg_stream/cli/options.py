@@ -21,7 +21,7 @@ __all__ = [
     "CONTEXT",
     "Command",
     "FilePath",
-    "limit_options",
+    "endpoint_options",
     "pick",
     "pipeline_options",
     "plugins_option",
@@ -76,16 +76,29 @@ def teacher_options(function: F) -> F:
     return function
 
 
-def pipeline_options(function: F) -> F:
-    """What the caller of a pipeline decides, beside the pipeline file."""
-    for option in reversed(_PIPELINE):
+def endpoint_options(function: F) -> F:
+    """The endpoints to look at, if any, and how they are reached."""
+    wait = click.option(
+        "--wait-ready",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        metavar="SECONDS",
+        help="How long to wait for a server that is starting.",
+    )
+    urls = click.option(
+        "--endpoint-url",
+        multiple=True,
+        metavar="URL",
+        help="Also look whether this endpoint can be used; repeatable.",
+    )
+    for option in reversed((urls, *_PROBED, wait)):
         function = option(function)
     return function
 
 
-def limit_options(function: F) -> F:
-    """Where a run ends before its input does."""
-    for option in reversed(_LIMITS):
+def pipeline_options(function: F) -> F:
+    """What the caller of a pipeline decides, beside the pipeline file."""
+    for option in reversed(_PIPELINE):
         function = option(function)
     return function
 
@@ -108,18 +121,8 @@ def screen_options(function: F) -> F:
     return function
 
 
-_TEACHER: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--endpoint-url",
-        multiple=True,
-        default=("http://localhost:8000/v1",),
-        metavar="URL",
-        help="OpenAI-compatible endpoint of the teacher; repeatable for replicas.",
-    ),
+_PROBED: tuple[Callable[[Any], Any], ...] = (
     click.option("--model-id", metavar="ID", help="Model to ask; by default the only one that is listed."),
-    click.option(
-        "--model-family", metavar="NAME", help="Chat template family; by default from the model's name."
-    ),
     click.option(
         "--api-key-env",
         default="OPENAI_API_KEY",
@@ -135,6 +138,48 @@ _TEACHER: tuple[Callable[[Any], Any], ...] = (
         type=click.Choice(["auto", "completions", "chat"]),
         default="auto",
         help="Prompts rendered here, or sent as chat messages.",
+    ),
+    click.option(
+        "--ca-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="PEM file of the authorities to trust instead of the system's.",
+    ),
+    click.option(
+        "--proxy",
+        metavar="URL",
+        help="HTTP proxy to go through; auto takes that of the environment, which is not used otherwise.",
+    ),
+    click.option(
+        "--stream-replies",
+        is_flag=True,
+        help="Ask for replies as streams, for proxies that cut connections on which nothing moves.",
+    ),
+)
+
+_TEACHER: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--endpoint-url",
+        multiple=True,
+        default=("http://localhost:8000/v1",),
+        metavar="URL",
+        help="OpenAI-compatible endpoint of the teacher; repeatable for replicas.",
+    ),
+    *_PROBED,
+    click.option(
+        "--model-family", metavar="NAME", help="Chat template family; by default from the model's name."
+    ),
+    click.option(
+        "--wait-ready",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        show_default="60; with --serve 600",
+        help="How long to wait for a server that is starting.",
+    ),
+    click.option(
+        "--serve",
+        metavar="COMMAND",
+        help='Start this server for the run, and stop it afterwards: "vllm serve MODEL".',
     ),
     click.option(
         "--concurrency", type=click.IntRange(min=1), default=64, metavar="N", help="Calls in flight."
@@ -170,35 +215,6 @@ _PIPELINE: tuple[Callable[[Any], Any], ...] = (
     ),
 )
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
-_PRICE = click.FloatRange(min=0)
-
-_LIMITS: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--target",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Stop when N rows are accepted, or a few more.",
-    ),
-    click.option(
-        "--max-candidates", type=click.IntRange(min=1), metavar="N", help="Read at most N input rows for it."
-    ),
-    click.option(
-        "--max-tokens-total",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Of all prompts and replies together.",
-    ),
-    click.option(
-        "--max-cost", type=_POSITIVE, metavar="MONEY", help="In the currency of --price-in and --price-out."
-    ),
-    click.option("--price-in", type=_PRICE, default=0.0, metavar="MONEY", help="Of a million prompt tokens."),
-    click.option("--price-out", type=_PRICE, default=0.0, metavar="MONEY", help="Of a million reply tokens."),
-    click.option(
-        "--max-time", type=_POSITIVE, metavar="SECONDS", help="Start on no more input rows after so long."
-    ),
-)
-
 _SCREEN: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--progress",
@@ -229,7 +245,6 @@ def _names(options: tuple[Callable[[Any], Any], ...]) -> list[str]:
 _SECTION_OF = {
     **dict.fromkeys(_names(_TEACHER), "Teacher"),
     **dict.fromkeys(_names(_PIPELINE), "Pipeline"),
-    **dict.fromkeys(_names(_LIMITS), "Targets and budgets (what is in flight then is finished)"),
     **dict.fromkeys(_names(_SCREEN), "Screen"),
 }
 

@@ -136,7 +136,7 @@ async def test_mistakes_cost_no_call(folder: Path) -> None:
 async def test_no_teacher_is_4(folder: Path) -> None:
     """Nobody at the address: exit 4, the address, and a way to go on."""
     arguments = ("-i", "in.jsonl", "-o", "out.jsonl", "--endpoint-url", "http://127.0.0.1:9/v1")
-    done = await sdg(folder, "run", "ask.yaml", *arguments)
+    done = await sdg(folder, "run", "ask.yaml", *arguments, "--wait-ready", "0")
     assert done.returncode == 4
     assert "http://127.0.0.1:9/v1" in done.stderr
     assert "--simulate" in done.stderr

@@ -1,0 +1,221 @@
+"""``--serve``: a server for the time of the run, started before it and stopped after it, whatever happens.
+
+A small supervisor process keeps the server (see :mod:`.supervisor`): it notices that this process has gone,
+also after SIGKILL, by the end of a pipe, which works on every POSIX system. On Windows there are no process
+groups to stop, so there ``--serve`` is refused.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import anyio
+import anyio.to_thread
+from anyio.abc import Process
+
+from ..abc import HttpReply
+from ..errors import AttemptError, ConfigError, ConnectFailed, OutputError, TeacherUnusable
+from ..events import EventHook, Notice
+from ..teacher.http import AiohttpBackend
+from ..teacher.probe import checked_url, split_name
+from ..teacher.waiting import first_reply
+
+__all__ = ["serving"]
+
+GRACE_SECONDS = 15.0  # between SIGTERM and SIGKILL
+LAST_LINES = 20  # of the log, shown when the server ends
+_LAST_BYTES = 16_384
+_TAKEN_SECONDS = 2.0  # for a look at whether the address is taken
+_SUPERVISOR_SECONDS = 5.0  # beyond the grace
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+
+
+@asynccontextmanager
+async def serving(
+    command: str,
+    url: str,
+    log_file: str | Path,
+    *,
+    wait_ready: float = 600.0,
+    grace: float = GRACE_SECONDS,
+    ca_file: str | Path | None = None,
+    proxy: str | None = None,
+    secrets: Sequence[str] = (),
+    hook: EventHook | None = None,
+) -> AsyncIterator[None]:
+    """Run a server that answers at ``url`` inside the block.
+
+    Args:
+        command: as one would type it; no shell looks at it.
+        url: base URL of the API that it will serve.
+        log_file: what the server says is appended to it; its folder is made, not those above.
+        wait_ready: seconds that the server may take until it answers.
+        grace: seconds that it gets to end by itself after SIGTERM.
+        ca_file: as in :func:`~sdg_stream.teacher.connect.connect`.
+        proxy: the same.
+        secrets: not to be shown from its log.
+        hook: told of start, waiting and readiness.
+
+    Raises:
+        ConfigError: the command is no command, or something else answers at ``url`` already.
+        OutputError: the log cannot be written.
+        TeacherUnusable: the server ended, before it was ready or while the block was running, or was not
+            ready in time; the words have the last lines of its log.
+    """
+    words, url = _split(command), checked_url(split_name(url)[1])
+    backend = AiohttpBackend(ca_file=ca_file, proxy=proxy)
+    try:
+        await _check_free(url, backend)
+        server = await _Server.start(words, Path(log_file), grace, secrets)
+        try:
+            _tell(hook, f"starting {words[0]}, which will answer at {url}; its log is {log_file}")
+            async with server.needed():
+                try:
+                    await first_reply(_looker(url, backend), url, wait_ready, hook, secrets)
+                except TeacherUnusable as error:
+                    error.add_note(server.last_words())
+                    raise
+            _tell(hook, f"{words[0]} answers at {url}")
+            async with server.needed():
+                yield
+        finally:
+            await server.stop()
+    finally:
+        await backend.aclose()
+
+
+class _Server:
+    """A running server under its supervisor."""
+
+    def __init__(
+        self, process: Process, log_file: Path, begin: int, grace: float, secrets: Sequence[str]
+    ) -> None:
+        self._process = process
+        self._log_file = log_file
+        self._begin = begin  # of its part of the log, in bytes
+        self._grace = grace
+        self._secrets = secrets
+
+    @classmethod
+    async def start(
+        cls, words: Sequence[str], log_file: Path, grace: float, secrets: Sequence[str]
+    ) -> _Server:
+        """Start the command; its output goes to the end of the log."""
+        log = await anyio.to_thread.run_sync(_open_log, log_file)
+        with log:
+            process = await anyio.open_process(
+                [sys.executable, "-I", "-S", str(_SUPERVISOR), str(grace), *words],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the run, which needs the server to end well
+            )
+            return cls(process, log_file, log.tell(), grace, secrets)
+
+    @asynccontextmanager
+    async def needed(self) -> AsyncIterator[None]:
+        """A block that makes no sense without the server: cancelled when it ends.
+
+        Raises:
+            TeacherUnusable: it has ended.
+        """
+        ended = False
+
+        async def watch() -> None:
+            nonlocal ended
+            await self._process.wait()
+            ended = True
+            tasks.cancel_scope.cancel()
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(watch)
+                yield
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from None
+        if ended:
+            code = self._process.returncode
+            error = TeacherUnusable(f"the server that --serve started has ended, with exit code {code}")
+            error.add_note(self.last_words())
+            raise error
+
+    def last_words(self) -> str:
+        """The last lines of the log since the start."""
+        with self._log_file.open("rb") as log:
+            size = log.seek(0, 2)
+            log.seek(max(self._begin, size - _LAST_BYTES))
+            text = log.read().decode("utf-8", "replace")
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        lines = text.splitlines()[-LAST_LINES:]
+        return "\n".join([f"The last lines of {self._log_file}:", *(f"  {line}" for line in lines)])
+
+    async def stop(self) -> None:
+        """End the server, if it has not ended, and wait until it is gone."""
+        with anyio.CancelScope(shield=True):
+            if self._process.stdin is not None:
+                with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+                    await self._process.stdin.aclose()
+            with anyio.move_on_after(self._grace + _SUPERVISOR_SECONDS):
+                await self._process.wait()
+            await self._process.aclose()
+
+
+def _split(command: str) -> list[str]:
+    """The words of a command, whose first one is a program."""
+    if sys.platform == "win32":
+        raise ConfigError("--serve does not work on Windows: start the server yourself")
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigError(f"--serve: {error} in {command!r}") from error
+    if not words:
+        raise ConfigError('--serve needs a command, such as "vllm serve MODEL"')
+    if shutil.which(words[0]) is None:
+        hint = " (no shell looks at it: put env before NAME=value)" if "=" in words[0] else ""
+        raise ConfigError(f"--serve: there is no program {words[0]!r}{hint}")
+    return words
+
+
+async def _check_free(url: str, backend: AiohttpBackend) -> None:
+    """Make sure that what answers later is the server that is about to be started."""
+    try:
+        await backend.send("GET", url + "/models", None, headers={}, timeout=_TAKEN_SECONDS)
+    except ConnectFailed:
+        return
+    except (AttemptError, TeacherUnusable):
+        pass
+    raise ConfigError(
+        f"something answers at {url} already: use it without --serve, or let the server take another port "
+        "and name that with --endpoint-url"
+    )
+
+
+def _looker(url: str, backend: AiohttpBackend) -> Callable[[float], Awaitable[HttpReply]]:
+    def look(seconds: float) -> Awaitable[HttpReply]:
+        return backend.send("GET", url + "/models", None, headers={}, timeout=seconds)
+
+    return look
+
+
+def _open_log(file: Path) -> BinaryIO:
+    try:
+        file.parent.mkdir(exist_ok=True)
+        return file.open("ab")
+    except OSError as error:
+        raise OutputError(f"cannot write the server's log {file}: {error.strerror}") from error
+
+
+def _tell(hook: EventHook | None, words: str) -> None:
+    if hook is not None:
+        hook(Notice(code="serve", message=words))
