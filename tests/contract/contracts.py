@@ -20,6 +20,7 @@ import pytest
 import sdg_stream as sdg
 from sdg_stream.abc import Api, CallShape
 from sdg_stream.events import Notice, RecordRejected
+from sdg_stream.observe.text import plural
 from sdg_stream.teacher import http
 from sdg_stream.teacher.client import TeacherClient
 
@@ -77,8 +78,7 @@ def texts(completion: sdg.Completion) -> list[str]:
 async def models_are_listed(server: Server) -> str:
     """The only model that the server lists is taken."""
     async with connected(server) as teacher:
-        assert teacher.models == (MODEL,), teacher.models
-        assert teacher.model == MODEL
+        assert teacher.model == MODEL, teacher.model
     return f"lists {MODEL}"
 
 
@@ -158,7 +158,7 @@ async def n_choices_come(server: Server) -> str:
         async with connected(server, api) as teacher:
             completion = await ask(teacher, n=3, seed=5, temperature=1.0, max_tokens=24)
             assert len(set(texts(completion))) == 3, texts(completion)
-            seen.append(f"{api}: n honoured: {teacher.honours_n}, {teacher.report().attempts} attempts")
+            seen.append(f"{api}: 3 choices in {plural(teacher.report().attempts, 'attempt')}")
     return "; ".join(seen)
 
 
@@ -176,8 +176,10 @@ async def seeds_are_passed_on(server: Server) -> str:
 @contract
 async def greedy_is_repeatable(server: Server) -> str:
     """Temperature 0 gives the same text each time."""
-    async with connected(server) as teacher:
-        found = {texts(await ask(teacher, temperature=0.0, max_tokens=24))[0] for _ in range(3)}
+    found = set[str]()
+    for _ in range(3):
+        async with connected(server) as teacher:  # anew: one client asks only once
+            found |= set(texts(await ask(teacher, temperature=0.0, max_tokens=24)))
     assert len(found) == 1, found
     return "three times the same"
 
@@ -238,14 +240,15 @@ async def long_prompts_are_rejected(server: Server) -> str:
 @contract
 async def list_prompts_are_known(server: Server) -> str:
     """Our client sends one prompt a request. What the server says to two is only written down here."""
-    shape = CallShape.make("completions", {"model": MODEL, "max_tokens": 2})
-    async with connected(server) as teacher:
-        body = shape.head + orjson.dumps(["a", "b"]) + b"}"
-        try:
-            reply = await teacher.post(teacher._endpoints[0], shape, body, 30.0)
-        except sdg.SdgStreamError as error:
-            return f"two prompts in one request: {type(error).__name__}, {error}"
-        return f"two prompts in one request: {len(orjson.loads(reply)['choices'])} choices"
+    body = orjson.dumps({"model": MODEL, "max_tokens": 2, "prompt": ["a", "b"]})
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    backend = http.AiohttpBackend()
+    try:
+        reply = await backend.send("POST", f"{server.url}/completions", body, headers=headers, timeout=30.0)
+    finally:
+        await backend.aclose()
+    said = orjson.loads(reply.body)
+    return f"HTTP {reply.status}, {len(said.get('choices', ()))} choices, {said.get('error')}"
 
 
 @contract
