@@ -5,9 +5,9 @@
 
 Cases: ``bare`` is an aiohttp loop that only posts and decodes; ``client`` is the teacher client with its
 retry loop, admission and decoding; ``pipeline`` renders 2 kB prompts, parses the replies and writes the rows.
-They alternate in one process; the server runs in another one and answers at once: the ``simulated`` teacher
-makes each reply from its prompt (and is soon the slower of the two), the ``canned`` one always says the same,
-so that the client is what is measured. One JSON line a case, medians over the repeats: calls a second, the
+They alternate in one process; the server runs in another one and answers at once. The ``simulated`` teacher
+reads each prompt, and so is the slower of the two; the ``canned`` server does not, so that the client is what
+is measured. One JSON line a case, medians over the repeats: calls a second, the
 client's CPU in ms a call, and both relative to the bare loop on the same server.
 """
 
@@ -61,6 +61,8 @@ generation: |
 start_tags: ["[S]", "[T]"]
 end_tags: ["[/S]", "[/T]"]
 """
+
+REPLY = "[S]It is good.[/S][T]2[/T]"
 
 Case = Callable[["Setting"], Awaitable[None]]
 
@@ -207,6 +209,7 @@ def _cpu() -> float:
 def running(server: str) -> Iterator[str]:
     """A server in a process of its own; its URL."""
     simulate = [sys.executable, "-m", "sdg_stream", "simulate", "--port", "0", "--latency", "zero"]
+    simulate += ["--reply", REPLY]
     command = simulate if server == "simulated" else [sys.executable, __file__, "--serve"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
@@ -251,7 +254,7 @@ COMPLETION = canned(
         "id": "cmpl-1",
         "object": "text_completion",
         "model": MODEL,
-        "choices": [{"index": 0, "text": "[S]It is good.[/S][T]2[/T]", "finish_reason": "stop"}],
+        "choices": [{"index": 0, "text": REPLY, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 400, "completion_tokens": 16, "total_tokens": 416},
     }
 )
