@@ -14,6 +14,7 @@ import msgspec
 
 from ..abc import Teacher
 from ..config.settings import Settings
+from ..engine.limits import BUDGETS, Limits
 from ..errors import ConfigError, OutputError
 from ..events import Event, EventHook, Progress, RunFinished, RunReport
 from ..io.jsonl import JsonlSink
@@ -22,7 +23,7 @@ from ..observe.summary import FirstRejects, summary
 from ..observe.text import count, one_line, plural
 from ..pipeline import Pipeline
 from ..teacher.connect import connect
-from .errors import EXIT_UNSATISFIED, reader_left
+from .errors import EXIT_BUDGET, EXIT_UNSATISFIED, reader_left
 from .logs import LogHook, configure_logging
 from .serve import serving
 from .signals import Stopped, run_until_signal
@@ -46,6 +47,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None
     order: Literal["input", "none"]
     overwrite: bool
+    limits: Limits = Limits()
     max_reject_rate: float
     provenance: bool
     plugins: tuple[Path, ...]
@@ -116,14 +118,20 @@ def perform(job: Job, api_key: str | None) -> int:
     finally:
         screen.close()
     _close(job, screen, report, first)
-    code, words = verdict(report, job.max_reject_rate)
+    code, words = verdict(report, job.max_reject_rate, job.limits.target)
     if words:
         screen.line(words)
     return code
 
 
-def verdict(report: RunReport, max_reject_rate: float) -> tuple[int, str]:
-    """The exit code of a run that came to its end, and why it is not 0."""
+def verdict(report: RunReport, max_reject_rate: float, target: int | None = None) -> tuple[int, str]:
+    """The exit code of a run that came to its end, and why it is not 0 or not what was wanted."""
+    if report.stopped in BUDGETS:
+        wanted = f" of the {count(target)} that were wanted" if target is not None else ""
+        return EXIT_BUDGET, (
+            f"Exit code {EXIT_BUDGET}: the {report.stopped} ended the run before its input, with"
+            f" {plural(report.rows, 'row')}{wanted}."
+        )
     if report.roots and not report.rows:
         return EXIT_UNSATISFIED, f"Exit code {EXIT_UNSATISFIED}: no row was accepted."
     if report.roots_with_rejects > max_reject_rate * report.roots:
@@ -133,11 +141,15 @@ def verdict(report: RunReport, max_reject_rate: float) -> tuple[int, str]:
             f" {plural(report.roots, 'root')} ({share:.0%}) have rejects,"
             f" more than --max-reject-rate {max_reject_rate:g} allows."
         )
+    if target is not None and report.rows < target:
+        return 0, f"The input ended before the target: {count(report.rows)} of {count(target)} rows."
     return 0, ""
 
 
 async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHook) -> RunReport:
     async with AsyncExitStack() as stack:
+        barrier = any(stage.kind == "group" for stage in pipeline.plan(job.order).stages)
+        job.limits.check(barrier=barrier)
         if job.input != STDIN and job.output != STDOUT:  # before a teacher is asked anything
             await pipeline.check_files(job.input, job.output, overwrite=job.overwrite)
         teacher: Teacher | None = None
@@ -168,6 +180,7 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
             teacher,
             order=job.order,
             limit=job.limit,
+            limits=job.limits,
             overwrite=job.overwrite,
             hook=hook,
         )

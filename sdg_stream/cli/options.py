@@ -22,6 +22,7 @@ __all__ = [
     "Command",
     "FilePath",
     "endpoint_options",
+    "limit_options",
     "pick",
     "pipeline_options",
     "plugins_option",
@@ -99,6 +100,13 @@ def endpoint_options(function: F) -> F:
 def pipeline_options(function: F) -> F:
     """What the caller of a pipeline decides, beside the pipeline file."""
     for option in reversed(_PIPELINE):
+        function = option(function)
+    return function
+
+
+def limit_options(function: F) -> F:
+    """Where a run ends before its input does."""
+    for option in reversed(_LIMITS):
         function = option(function)
     return function
 
@@ -215,6 +223,35 @@ _PIPELINE: tuple[Callable[[Any], Any], ...] = (
     ),
 )
 
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_PRICE = click.FloatRange(min=0)
+
+_LIMITS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--target",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Stop when N rows are accepted, or a few more.",
+    ),
+    click.option(
+        "--max-candidates", type=click.IntRange(min=1), metavar="N", help="Read at most N input rows for it."
+    ),
+    click.option(
+        "--max-tokens-total",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Of all prompts and replies together.",
+    ),
+    click.option(
+        "--max-cost", type=_POSITIVE, metavar="MONEY", help="In the currency of --price-in and --price-out."
+    ),
+    click.option("--price-in", type=_PRICE, default=0.0, metavar="MONEY", help="Of a million prompt tokens."),
+    click.option("--price-out", type=_PRICE, default=0.0, metavar="MONEY", help="Of a million reply tokens."),
+    click.option(
+        "--max-time", type=_POSITIVE, metavar="SECONDS", help="Start on no more input rows after so long."
+    ),
+)
+
 _SCREEN: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--progress",
@@ -245,6 +282,7 @@ def _names(options: tuple[Callable[[Any], Any], ...]) -> list[str]:
 _SECTION_OF = {
     **dict.fromkeys(_names(_TEACHER), "Teacher"),
     **dict.fromkeys(_names(_PIPELINE), "Pipeline"),
+    **dict.fromkeys(_names(_LIMITS), "Targets and budgets (what is in flight then is finished)"),
     **dict.fromkeys(_names(_SCREEN), "Screen"),
 }
 
