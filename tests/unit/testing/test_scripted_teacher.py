@@ -30,6 +30,17 @@ async def test_replies_from_a_list_come_in_the_order_of_the_calls() -> None:
     assert len(teacher.requests) == 4
 
 
+async def test_choices_can_be_scripted_whole() -> None:
+    """A choice stands for every choice of a call, or for one of them beside texts."""
+    cut = Choice("half a", "length")
+    teacher = ScriptedTeacher([cut, [cut, "whole"]], max_model_len=100, structured="guided_json")
+    assert (await teacher.complete(request("q", n=2))).choices == [cut, cut]
+    mixed = await teacher.complete(request("q", n=2))
+    assert mixed.choices == [cut, Choice("whole", "stop")]
+    assert mixed.completion_tokens == 3
+    assert (teacher.max_model_len, teacher.structured) == (100, "guided_json")
+
+
 async def test_a_call_beyond_the_script_fails_the_test() -> None:
     """A call that nobody thought of names its prompt."""
     with pytest.raises(AssertionError, match="no reply left for the prompt 'surprise'"):
