@@ -1,4 +1,4 @@
-"""Which failures are tried again, and when. Pure: everything it decides from is an argument."""
+"""Which failures are tried again, and when; and how many retries a run makes. Pure: no clock, no dice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 from ..errors import AttemptError, RateLimited, RequestRefused
 
-__all__ = ["RetryPolicy", "retry_delay"]
+__all__ = ["RetryBudget", "RetryPolicy", "retry_delay"]
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +35,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 def retry_delay(policy: RetryPolicy, error: AttemptError, attempt: int, random: float) -> float | None:
     """Seconds to wait after attempt number ``attempt`` (from 1) failed; None to give the call up.
 
+    Only charged attempts are counted: being told "less" and the failures of an outage cost a call nothing.
+
     ``random`` in [0, 1) spreads calls that failed together: half of the pause is fixed, half is drawn.
     (Drawing all of it could make it almost nothing, which a throttling server does not forgive.)
     """
@@ -45,3 +47,35 @@ def retry_delay(policy: RetryPolicy, error: AttemptError, attempt: int, random: 
         asked = min(max(error.retry_after, 0.0), policy.longest_retry_after)
         return asked + pause * random / 2
     return pause * (1 + random) / 2
+
+
+class RetryBudget:
+    """The run's budget: retries are at most a share of the calls, and a few a second beyond that.
+
+    It never refuses a retry, which would cost a record; it puts it off. So a server on which everything fails
+    sees few retries a second, however many calls wait.
+
+    Args:
+        share: retries that each call adds.
+        per_second: retries that each second adds.
+        most: that are saved up at most.
+    """
+
+    def __init__(self, *, share: float = 0.2, per_second: float = 10.0, most: float = 100.0) -> None:
+        self._share = share
+        self._per_second = per_second
+        self._most = most
+        self._saved = most
+        self._at: float | None = None
+
+    def called(self) -> None:
+        """A call was made for the first time."""
+        self._saved = min(self._most, self._saved + self._share)
+
+    def delay(self, now: float, longest: float = 30.0) -> float:
+        """Take one retry; returns the seconds to put it off, beside its own pause."""
+        if self._at is not None:
+            self._saved = min(self._most, self._saved + (now - self._at) * self._per_second)
+        self._at = now
+        self._saved = max(self._saved - 1, -longest * self._per_second)
+        return max(0.0, -self._saved / self._per_second)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from sdg_stream.errors import (
     RequestRefused,
     ServerFailed,
 )
-from sdg_stream.teacher.retry import RetryPolicy, retry_delay
+from sdg_stream.teacher.retry import RetryBudget, RetryPolicy, retry_delay
 from sdg_stream.teacher.wire import failure, retry_after, server_words
 
 POLICY = RetryPolicy(max_attempts=4, first_delay=1.0, longest_delay=3.0, longest_retry_after=20.0)
@@ -115,3 +116,28 @@ def test_the_servers_words_are_made_readable(body: bytes, words: str) -> None:
 def test_the_servers_words_are_cut() -> None:
     """A long message does not fill the screen."""
     assert len(server_words(b"x" * 10_000)) == 500
+
+
+def test_the_runs_budget_puts_retries_off_and_never_refuses_them() -> None:
+    """What is saved up goes at once; then so many a second."""
+    budget = RetryBudget(share=0.2, per_second=10, most=5)
+    assert [budget.delay(0.0) for _ in range(5)] == [0.0] * 5
+    assert [budget.delay(0.0) for _ in range(3)] == pytest.approx([0.1, 0.2, 0.3])
+    assert budget.delay(10.0) == 0.0
+    for _ in range(10_000):
+        assert budget.delay(10.0) <= 30.0
+
+
+@given(st.floats(0, 1), st.integers(50, 400))
+def test_retries_stay_a_share_of_the_calls(failing: float, calls_per_second: int) -> None:
+    """However many attempts fail: a fifth of the calls, ten a second, and what was saved up."""
+    budget, now, calls, sent = RetryBudget(), 0.0, 0, []
+    dice = Random(1)
+    for _ in range(10 * calls_per_second):
+        now += 1 / calls_per_second
+        calls += 1
+        budget.called()
+        if dice.random() < failing:
+            sent.append(now + budget.delay(now))
+    within = sum(at <= now for at in sent)
+    assert within <= 100 + 0.2 * calls + 10 * now + 1
