@@ -16,10 +16,10 @@ import anyio
 import msgspec
 
 from ..abc import Api, Backend, CallShape, HttpReply, Request
-from ..errors import AttemptError, BadReply, ConfigError, RequestRefused, TeacherUnusable
+from ..errors import AttemptError, BadReply, ConfigError, ConnectFailed, RequestRefused, TeacherUnusable
 from ..events import EventHook
 from .metrics import read_metrics
-from .tls import inspect_certificate
+from .tls import inspect_certificate, speaks_tls
 from .waiting import PROBE_SECONDS, first_reply
 from .wire import decode_reply, encode_request, failure, server_words
 
@@ -127,7 +127,22 @@ class Probe:
         facts.server = _OWNERS.get(owner, "") or reply.headers.get("Server", "")
 
     async def _models(self, seconds: float) -> HttpReply:
-        return await self._get(self.facts.url + "/models", self._headers, seconds)
+        try:
+            return await self._get(self.facts.url + "/models", self._headers, seconds)
+        except ConnectFailed as error:
+            if await self._wants_tls(error):
+                raise TeacherUnusable(
+                    f"{self.facts.url} speaks TLS: its URL begins with https://. If its certificate is of an "
+                    "authority of your own, --ca-file FILE names that"
+                ) from error
+            raise
+
+    async def _wants_tls(self, error: ConnectFailed) -> bool:
+        """Whether plain HTTP was spoken to a port of TLS: such a port hangs up, or answers gibberish."""
+        parts = urlsplit(self.facts.url)
+        if parts.scheme != "http" or not (error.stale or "not HTTP" in error.message):
+            return False
+        return await speaks_tls(parts.hostname or "", parts.port or 80)
 
     # ------------------------------------------------------------ APIs
 

@@ -11,11 +11,12 @@ from anyio.streams.tls import TLSAttribute
 
 from ..errors import ConfigError
 
-__all__ = ["inspect_certificate", "tls_context", "tls_trouble"]
+__all__ = ["inspect_certificate", "speaks_tls", "tls_context", "tls_trouble"]
 
 _EXPIRED = 10  # verification results of OpenSSL, x509_vfy.h
 _WRONG_NAMES = (62, 64)  # host name, address
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE")
+_HANDSHAKE_SECONDS = 5.0
 _HOW = "--ca-file FILE names the authorities to trust; verification cannot be turned off"
 
 
@@ -68,3 +69,15 @@ async def inspect_certificate(host: str, port: int, context: ssl.SSLContext) -> 
         version = facts[TLSAttribute.tls_version]()
     until = (certificate or {}).get("notAfter")
     return f"{version}, certificate valid until {until}" if until else str(version)
+
+
+async def speaks_tls(host: str, port: int) -> bool:
+    """Whether a port answers a TLS handshake, with whatever certificate."""
+    try:
+        with anyio.fail_after(_HANDSHAKE_SECONDS):
+            await inspect_certificate(host, port, ssl.create_default_context())
+    except ssl.SSLCertVerificationError:
+        return True
+    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream):  # TimeoutError is an OSError
+        return False
+    return True

@@ -108,10 +108,7 @@ def _given_up(url: str, words: str, wait_ready: float, *, answered: bool) -> str
         return (
             f"{url}/models answered {words}{waited}. Look at the server's log, or wait longer: --wait-ready"
         )
-    tls = ""
-    if url.startswith("http://") and ("closed the connection" in words or "not HTTP" in words):
-        tls = " If it speaks TLS, its URL begins with https:// (and see --ca-file)."
     return (
-        f"no teacher at {url}{waited}: {words}.{tls} Start a server there, name another with --endpoint-url, "
+        f"no teacher at {url}{waited}: {words}. Start a server there, name another with --endpoint-url, "
         "or try --simulate"
     )

@@ -124,12 +124,16 @@ async def test_what_is_not_http() -> None:
             await ask(origin)
 
 
-async def test_row_01_refused_and_unknown_hosts() -> None:
-    """Rows 1 and 3: the words are the system's, with the host that cannot be found."""
+async def test_row_01_refused() -> None:
+    """Nobody listens: the words are the system's."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectFailed, match=r"^cannot connect: Connection refused$"):
             await ask(f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
+
+
+async def test_row_03_a_host_that_cannot_be_found() -> None:
+    """The host is in the words."""
     with pytest.raises(ConnectFailed, match=r"cannot find the host nowhere\.invalid"):
         await ask("http://nowhere.invalid/v1")
 

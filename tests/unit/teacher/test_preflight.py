@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import anyio
 import orjson
 import pytest
+import trustme
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from anyio.abc import SocketStream
+from loopback import http_server, raw_server
 
 from sdg_stream.abc import HttpReply
 from sdg_stream.errors import ConnectFailed
@@ -169,6 +176,36 @@ async def test_what_makes_an_endpoint_unusable(
     assert not report.usable
     assert report.api == ""
     assert words in report.problems[0]
+
+
+async def test_row_09_plain_http_at_a_port_that_speaks_tls() -> None:
+    """It is told at once, however long one would wait, and https:// and --ca-file are named."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+
+    async def never(request: BaseRequest) -> web.Response:
+        raise AssertionError
+
+    async with http_server(never, context) as origin:
+        backend = AiohttpBackend()
+        with anyio.fail_after(10):
+            report = await preflight([origin.replace("https://", "http://")], backend, wait_ready=60)
+        await backend.aclose()
+    assert "speaks TLS: its URL begins with https://" in report.problems[0]
+    assert "--ca-file" in report.problems[0]
+
+
+async def test_a_server_that_hangs_up_but_speaks_no_tls_is_waited_for() -> None:
+    """Not every closed connection is a matter of TLS."""
+
+    async def hang_up(stream: SocketStream) -> None:
+        await stream.receive()
+
+    async with raw_server(hang_up) as origin:
+        backend = AiohttpBackend()
+        report = await preflight([origin], backend, wait_ready=0.2)
+        await backend.aclose()
+    assert "closed the connection without a reply" in report.problems[0]
 
 
 async def test_a_key_is_not_repeated_from_the_servers_words() -> None:
