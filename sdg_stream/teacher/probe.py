@@ -27,6 +27,7 @@ __all__ = ["EndpointFacts", "ListedModel", "Probe", "checked_url", "split_name"]
 
 _TRIES = 3
 _PAUSE = 0.2  # seconds, doubling
+_HANGS_UP = ("closed the connection", "connection failed", "not HTTP")  # words of both backends
 _PATHS: dict[Api, str] = {"completions": "/completions", "chat": "/chat/completions"}
 _OWNERS = {
     "vllm": "vLLM",
@@ -140,7 +141,7 @@ class Probe:
     async def _wants_tls(self, error: ConnectFailed) -> bool:
         """Whether plain HTTP was spoken to a port of TLS: such a port hangs up, or answers gibberish."""
         parts = urlsplit(self.facts.url)
-        if parts.scheme != "http" or not (error.stale or "not HTTP" in error.message):
+        if parts.scheme != "http" or not any(words in error.message for words in _HANGS_UP):
             return False
         return await speaks_tls(parts.hostname or "", parts.port or 80)
 

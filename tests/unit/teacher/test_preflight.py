@@ -21,6 +21,7 @@ from sdg_stream.errors import ConnectFailed
 from sdg_stream.simulator.server import serve
 from sdg_stream.simulator.settings import SimulatorSettings
 from sdg_stream.teacher.http import AiohttpBackend
+from sdg_stream.teacher.lean import LeanBackend
 from sdg_stream.teacher.preflight import PreflightReport, preflight
 from sdg_stream.teacher.probe import split_name
 from sdg_stream.teacher.waiting import Patience
@@ -178,7 +179,8 @@ async def test_what_makes_an_endpoint_unusable(
     assert words in report.problems[0]
 
 
-async def test_row_09_plain_http_at_a_port_that_speaks_tls() -> None:
+@pytest.mark.parametrize("wire", [AiohttpBackend, LeanBackend])
+async def test_row_09_plain_http_at_a_port_that_speaks_tls(wire: type[AiohttpBackend | LeanBackend]) -> None:
     """It is told at once, however long one would wait, and https:// and --ca-file are named."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
@@ -187,7 +189,7 @@ async def test_row_09_plain_http_at_a_port_that_speaks_tls() -> None:
         raise AssertionError
 
     async with http_server(never, context) as origin:
-        backend = AiohttpBackend()
+        backend = wire()
         with anyio.fail_after(10):
             report = await preflight([origin.replace("https://", "http://")], backend, wait_ready=60)
         await backend.aclose()
