@@ -29,10 +29,11 @@ LOGPROB_BYTES = 100  # a character
 
 
 def request_key(request: Request) -> bytes:
-    """16 bytes that stand for what is sent: equal for equal requests, whatever record they are for."""
+    """16 bytes that stand for what is sent, and to whom: equal for equal requests of whatever records."""
     shape, prompt = request.shape, request.prompt
     content = prompt.encode("utf-8", "surrogatepass") if isinstance(prompt, str) else orjson.dumps(prompt)
-    return blake2b(b"%b\0%b\0%b" % (shape.api.encode(), shape.head, content), digest_size=16).digest()
+    whom = f"{shape.api} {shape.endpoint}".encode()
+    return blake2b(b"%b\0%b\0%b" % (whom, shape.head, content), digest_size=16).digest()
 
 
 class AnswerStore(Protocol):

@@ -47,7 +47,7 @@ class Hedging:
     def patience(self, request: Request) -> float | None:
         """Seconds after which this attempt is a straggler; None while too little is known. Counts it."""
         self.attempts += 1
-        recent = self._recent.get((request.shape.head, request.depth))
+        recent = self._recent.get((request.shape.family, request.depth))
         return None if recent is None else recent.patience
 
     def allowed(self) -> bool:
@@ -56,7 +56,7 @@ class Hedging:
 
     def learn(self, request: Request, seconds: float) -> None:
         """An attempt was answered after so many seconds; for a hedged one count from its first attempt."""
-        place = (request.shape.head, request.depth)
+        place = (request.shape.family, request.depth)
         recent = self._recent.get(place)
         if recent is None:
             if len(self._recent) >= MAX_FAMILIES:

@@ -37,7 +37,7 @@ class PrefixKeys:
         prompt = request.prompt
         if not isinstance(prompt, str):
             prompt = "\n".join(str(message.get("content")) for message in prompt)
-        place = (request.shape.head, request.depth)
+        place = (request.shape.family, request.depth)
         family = self._families.get(place)
         if family is None:
             if len(self._families) >= MAX_FAMILIES:

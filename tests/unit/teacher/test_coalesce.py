@@ -97,9 +97,11 @@ async def test_different_requests_are_different_calls(one: Request, other: Reque
     assert (len(teacher.roots), coalescer.saved_calls) == (2, 0)
 
 
-def test_who_asks_does_not_count() -> None:
-    """Root, path and depth are not sent; a text with a lone surrogate has a key as well."""
+def test_who_is_asked_counts_and_who_asks_does_not() -> None:
+    """Another pool of endpoints may serve another model; root, path and depth are not sent."""
     shape = request().shape
+    judge = CallShape.make("completions", {"model": "m", "temperature": 0}, "judge")
+    assert request_key(Request(judge, "x")) != request_key(Request(shape, "x"))
     assert request_key(Request(shape, "x", 1, 2, (3,))) == request_key(Request(shape, "x"))
     assert request_key(Request(shape, "\ud800")) != request_key(Request(shape, "x"))
 
