@@ -140,4 +140,8 @@ class BadReply(AttemptError):
 
 
 class RequestRefused(AttemptError):
-    """The server refuses this request for good (4xx)."""
+    """The server refuses this request for good. ``reason`` is ``request_refused`` or more exact."""
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "request_refused") -> None:
+        super().__init__(message, status=status)
+        self.reason = reason

@@ -14,6 +14,7 @@ __all__ = [
     "BlockReport",
     "Event",
     "EventHook",
+    "LimitChange",
     "Notice",
     "Progress",
     "RecordRejected",
@@ -38,11 +39,26 @@ class BlockReport(msgspec.Struct, frozen=True, kw_only=True):
     filtered: int = 0
     duplicates: int = 0
     unparsed_replies: int = 0
+    cut_replies: int = 0
+    filtered_replies: int = 0
+    parse_retries: int = 0
     rejected: dict[str, int] = {}
 
 
+class LimitChange(msgspec.Struct, frozen=True):
+    """The limit of slots became ``limit``, ``seconds`` after the first call, and why, in words."""
+
+    seconds: float
+    limit: int
+    reason: str
+
+
 class TeacherReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the teacher was asked and what it cost. Seconds are wall time on a monotonic clock."""
+    """What the teacher was asked and what it cost. Seconds are wall time on a monotonic clock.
+
+    ``calls`` that were answered by an identical one count in ``saved_calls``; ``attempts`` are what was sent.
+    ``slots`` is the limit now, ``limit_history`` how it came about.
+    """
 
     model: str = ""
     api: str = ""
@@ -54,15 +70,20 @@ class TeacherReport(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tokens_estimated: bool = False
+    saved_calls: int = 0
+    hedged_calls: int = 0
+    outages: int = 0
+    outage_seconds: float = 0.0
     in_flight: int = 0
     slots: int = 0
+    limit_history: tuple[LimitChange, ...] = ()
     busy_slot_seconds: float = 0.0
-    open_seconds: float = 0.0
+    open_slot_seconds: float = 0.0
 
     @property
     def busy(self) -> float:
         """Share of the slot time between the first and the last call that was used, 0 to 1."""
-        whole = self.slots * self.open_seconds
+        whole = self.open_slot_seconds
         return min(1.0, self.busy_slot_seconds / whole) if whole > 0 else 0.0
 
 

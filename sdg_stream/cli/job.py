@@ -57,9 +57,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str | None
     model_family: str | None
     api: Literal["auto", "completions", "chat"]
-    concurrency: int
+    concurrency: int | Literal["auto"]
+    rpm: float | None = None
+    tpm: float | None = None
     timeout: float
     max_attempts: int
+    max_outage: float = 120.0
+    hedge: bool = False
+    transport: Literal["auto", "aiohttp", "lean"] = "auto"
     simulate: bool
     wait_ready: float | None = None
     serve: str | None = None
@@ -161,12 +166,17 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
                 api=job.api,
                 api_key=api_key,
                 concurrency=job.concurrency,
+                rpm=job.rpm,
+                tpm=job.tpm,
                 timeout=job.timeout,
                 max_attempts=job.max_attempts,
+                max_outage=job.max_outage,
+                hedge=job.hedge,
                 wait_ready=_wait_ready(job),
                 ca_file=job.ca_file,
                 proxy=job.proxy,
                 stream=job.stream_replies,
+                transport=job.transport,
                 hook=hook,
             )
             teacher = await stack.enter_async_context(connection)
@@ -209,7 +219,8 @@ async def _endpoints(
     from ..simulator.server import serve
     from ..simulator.settings import SimulatorSettings
 
-    settings = SimulatorSettings(slots=job.concurrency, decode_tokens_per_s=_SIMULATED_TOKENS_PER_S)
+    slots = 64 if job.concurrency == "auto" else job.concurrency
+    settings = SimulatorSettings(slots=slots, decode_tokens_per_s=_SIMULATED_TOKENS_PER_S)
     simulated = await stack.enter_async_context(serve(settings, "127.0.0.1", 0))
     return (simulated.url,)
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .number import NumberOrAuto
+
 if TYPE_CHECKING:
     from ..config.yaml import Document
     from ..errors import Problem
@@ -165,6 +167,8 @@ _PROBED: tuple[Callable[[Any], Any], ...] = (
     ),
 )
 
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+
 _TEACHER: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--endpoint-url",
@@ -190,7 +194,14 @@ _TEACHER: tuple[Callable[[Any], Any], ...] = (
         help='Start this server for the run, and stop it afterwards: "vllm serve MODEL".',
     ),
     click.option(
-        "--concurrency", type=click.IntRange(min=1), default=64, metavar="N", help="Calls in flight."
+        "--concurrency",
+        type=NumberOrAuto(),
+        default="auto",
+        help="Sequences in flight; auto finds what the servers carry.",
+    ),
+    click.option("--rpm", type=_POSITIVE, metavar="N", help="Requests a minute at most."),
+    click.option(
+        "--tpm", type=_POSITIVE, metavar="N", help="Tokens a minute at most, prompts and replies together."
     ),
     click.option(
         "--timeout",
@@ -201,6 +212,24 @@ _TEACHER: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option(
         "--max-attempts", type=click.IntRange(min=1), default=6, metavar="N", help="Attempts for one call."
+    ),
+    click.option(
+        "--max-outage",
+        type=_POSITIVE,
+        default=120.0,
+        metavar="SECONDS",
+        help="Without any answer for so long, the teacher is given up.",
+    ),
+    click.option(
+        "--hedge",
+        is_flag=True,
+        help="With several endpoints: ask another one as well when an attempt takes very long.",
+    ),
+    click.option(
+        "--transport",
+        type=click.Choice(["auto", "aiohttp", "lean"]),
+        default="auto",
+        help="HTTP client; lean is for plain http:// and costs less, auto takes it where it can.",
     ),
     click.option(
         "--simulate", is_flag=True, help="Ask a simulated teacher in this process: replies are made up."
@@ -223,7 +252,6 @@ _PIPELINE: tuple[Callable[[Any], Any], ...] = (
     ),
 )
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
 _PRICE = click.FloatRange(min=0)
 
 _LIMITS: tuple[Callable[[Any], Any], ...] = (

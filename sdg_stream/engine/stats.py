@@ -39,6 +39,9 @@ class BlockStats:
             filtered=self.filtered,
             duplicates=self.duplicates,
             unparsed_replies=self.context.unparsed_replies if self.context else 0,
+            cut_replies=self.context.cut_replies if self.context else 0,
+            filtered_replies=self.context.filtered_replies if self.context else 0,
+            parse_retries=self.context.parse_retries if self.context else 0,
             rejected=dict(self.rejected),
         )
 

@@ -43,6 +43,10 @@ class Admission:
         self._limit = limit
         self._grant()
 
+    def start(self) -> None:
+        """Slot time counts from now on: the first call is about to be made."""
+        self._since = time.monotonic()
+
     async def acquire(self, depth: int, root: int, cost: int) -> None:
         """Wait until this call may be made."""
         if self.in_use < self._limit and not self._waiting:

@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeAlias
+
+import anyio
 
 from ..abc import Api, Backend
 from ..errors import ConfigError, TeacherUnusable
 from ..events import EventHook, Notice
-from .client import Endpoint, TeacherClient
+from .auto import MOST, Auto
+from .breaker import Breaker
+from .client import TeacherClient
+from .controller import Controller, Fixed
 from .http import AiohttpBackend
+from .lean import LeanBackend
 from .preflight import PreflightReport, missing_model, preflight
+from .probe import EndpointFacts, split_name
+from .rates import Rates
 from .retry import RetryPolicy
-from .sockets import ensure_sockets
+from .routing import Endpoint
+from .sockets import ensure_sockets, most_sockets
 
-__all__ = ["DEFAULT_URL", "authorization", "connect", "require_model"]
+__all__ = ["DEFAULT_URL", "Transport", "authorization", "connect", "make_backend", "require_model"]
 
 DEFAULT_URL = "http://localhost:8000/v1"
+Transport: TypeAlias = Literal["auto", "aiohttp", "lean"]
 
 
 @asynccontextmanager
@@ -28,48 +38,57 @@ async def connect(
     model: str | None = None,
     api: Literal["auto", "completions", "chat"] = "auto",
     api_key: str | None = None,
-    concurrency: int = 64,
+    concurrency: int | Literal["auto"] = "auto",
+    rpm: float | None = None,
+    tpm: float | None = None,
     timeout: float = 600.0,
     max_attempts: int = 6,
+    max_outage: float = 120.0,
+    affinity: bool = True,
+    hedge: bool = False,
     wait_ready: float = 0.0,
     ca_file: str | Path | None = None,
     proxy: str | None = None,
     stream: bool = False,
+    transport: Transport = "auto",
     backend: Backend | None = None,
     hook: EventHook | None = None,
-    **options: Any,
 ) -> AsyncIterator[TeacherClient]:
     """A teacher behind one or several OpenAI-compatible endpoints, closed at the end of the block.
 
     Args:
-        url: base URL of the API, up to and with ``/v1``; several for replicas that serve the same model.
+        url: base URL of the API, up to and with ``/v1``; several for replicas. ``name=URL`` is an endpoint of
+            a pool of its own, which only blocks with ``endpoint: name`` ask.
         model: the model to ask when a block names none; None takes the only one that the endpoint lists.
         api: ``completions`` sends prompts rendered here, ``chat`` sends them as one user message for the
             server's own template; ``auto`` asks the endpoint once and says which it took.
         api_key: sent as a bearer token; never written anywhere.
-        concurrency: how many sequences are in flight at most.
+        concurrency: how many sequences are in flight at most; ``auto`` finds what the servers carry.
+        rpm: requests a minute at most; what a server's headers say holds in any case.
+        tpm: tokens a minute at most, prompts and replies together; likewise.
         timeout: seconds for a call's first attempt, from its admission on; later attempts get more.
-        max_attempts: attempts a call may take.
+        max_attempts: attempts a call may take. Being told "less" and the failures of an outage do not count.
+        max_outage: seconds without any answer after which the teacher is given up.
+        affinity: send prompts that begin alike to the same replica, where load allows.
+        hedge: ask another replica as well when an attempt takes far longer than its like.
         wait_ready: seconds to wait for a server that is starting.
         ca_file: PEM file of the authorities to trust instead of the system's; checking cannot be turned off.
         proxy: URL of an HTTP proxy, or ``auto`` for what the environment says; None for none.
         stream: ask for streamed replies, for proxies that cut connections on which nothing moves.
-        backend: another wire than aiohttp, to which the four arguments before it do not apply.
+        transport: ``lean`` is an HTTP/1.1 client for plain ``http://`` that costs a fraction of aiohttp's
+            time; ``auto`` takes it wherever it can.
+        backend: another wire, to which the five arguments before it do not apply.
         hook: told which API and model were taken, and what is waited for.
-        options: further arguments of :class:`~sdg_stream.teacher.client.TeacherClient`.
 
     Raises:
         ConfigError: an argument is wrong.
         TeacherUnusable: no server, no such model, a key that is refused.
     """
     urls = [url] if isinstance(url, str) else list(url)
-    if not urls or concurrency < 1 or max_attempts < 1 or timeout <= 0 or wait_ready < 0:
-        raise ConfigError(
-            "connect needs a URL, concurrency and max_attempts of at least 1, timeout > 0 and wait_ready >= 0"
-        )
+    controller = _controller(concurrency)
+    _check(urls, timeout=timeout, max_attempts=max_attempts, wait_ready=wait_ready, max_outage=max_outage)
     if backend is None:
-        ensure_sockets(concurrency)
-        backend = AiohttpBackend(ca_file=ca_file, proxy=proxy, stream=stream)
+        backend = make_backend(transport, urls, ca_file=ca_file, proxy=proxy, stream=stream)
     headers, secrets = authorization(api_key)
     try:
         found = await preflight(
@@ -89,21 +108,84 @@ async def connect(
     _tell(found, hook)
     client = TeacherClient(
         backend,
-        [Endpoint(facts.url) for facts in found.endpoints],
+        [_endpoint(facts) for facts in found.endpoints],
         model=found.model,
         api=taken,
         honours_n=found.honours_n,
         models=found.models,
-        concurrency=concurrency,
+        max_model_len=found.max_model_len(found.model),
+        controller=controller,
         policy=RetryPolicy(timeout=timeout, max_attempts=max_attempts),
+        breaker=Breaker(max_outage=max_outage),
+        rates=Rates(rpm, tpm),
         headers=headers,
         secrets=secrets,
-        **options,
+        affinity=affinity,
+        hedge=hedge,
     )
+    pages = [facts.metrics_url for facts in found.endpoints if facts.metrics]
+    watched = concurrency == "auto" and len(pages) == len(found.endpoints)
     try:
-        yield client
+        async with anyio.create_task_group() as tasks:
+            if watched:
+                tasks.start_soon(client.watch_servers, pages)
+            yield client
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        error = group.exceptions[0]
+        raise error from error.__cause__  # the caller's own, as it was raised
     finally:
         await client.aclose()
+
+
+def make_backend(
+    transport: Transport,
+    urls: Sequence[str],
+    *,
+    ca_file: str | Path | None = None,
+    proxy: str | None = None,
+    stream: bool = False,
+) -> Backend:
+    """The wire to these URLs; call it on a running event loop.
+
+    Raises:
+        ConfigError: the lean transport cannot do what is asked.
+    """
+    plain = ca_file is None and proxy is None and not stream
+    plain = plain and all(LeanBackend.takes(split_name(url)[1]) for url in urls)
+    if transport == "lean" and not plain:
+        raise ConfigError(
+            "the lean transport takes plain http:// URLs only, without proxy, CA file or streamed replies"
+        )
+    if transport == "aiohttp" or not plain:
+        return AiohttpBackend(ca_file=ca_file, proxy=proxy, stream=stream)
+    return LeanBackend()
+
+
+def _controller(concurrency: int | Literal["auto"]) -> Controller:
+    """What decides the slots, within what this process may open."""
+    if concurrency != "auto":
+        if concurrency < 1:
+            raise ConfigError(f"concurrency is at least 1, not {concurrency}")
+        ensure_sockets(concurrency)
+        return Fixed(concurrency)
+    sockets = most_sockets()
+    most = MOST if sockets is None else max(1, min(MOST, sockets))
+    ensure_sockets(most)
+    return Auto(most=most)
+
+
+def _check(
+    urls: Sequence[str], *, timeout: float, max_attempts: int, wait_ready: float, max_outage: float
+) -> None:
+    if not urls or max_attempts < 1 or timeout <= 0 or wait_ready < 0 or max_outage <= 0:
+        raise ConfigError(
+            "connect needs a URL, max_attempts of at least 1, timeout and max_outage > 0 and wait_ready >= 0"
+        )
+
+
+def _endpoint(facts: EndpointFacts) -> Endpoint:
+    return Endpoint(facts.url, name=facts.name, models=facts.model_names if facts.lists_models else ())
 
 
 def authorization(api_key: str | None) -> tuple[dict[str, str], tuple[str, ...]]:

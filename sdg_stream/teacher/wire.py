@@ -19,6 +19,7 @@ import orjson
 
 from ..abc import CallShape, Choice, HttpReply, Request
 from ..errors import AttemptError, BadReply, RateLimited, RequestRefused, ServerFailed
+from .refusals import refusal_reason
 
 __all__ = ["Decoded", "decode_models", "decode_reply", "encode_request", "failure", "server_words"]
 
@@ -160,11 +161,14 @@ def failure(reply: HttpReply, secrets: Iterable[str] = ()) -> AttemptError:
     """What a reply that is not a 200 means for the attempt."""
     status = reply.status
     message = f"HTTP {status}: {server_words(reply.body, secrets)}"
+    reason = refusal_reason(status, reply.body)
+    if reason in {"context_length", "content_filter"}:  # whatever the status: asking again is no use
+        return RequestRefused(message, status=status, reason=reason)
     if status in {429, 503, 529}:
         return RateLimited(message, status=status, retry_after=retry_after(reply.headers))
     if status >= 500 or status in {408, 425}:
         return ServerFailed(message, status=status)
-    return RequestRefused(message, status=status)
+    return RequestRefused(message, status=status, reason=reason)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

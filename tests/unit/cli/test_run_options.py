@@ -52,7 +52,7 @@ def test_defaults(performed: Performed) -> None:
     assert invoke(NEEDED).exit_code == 0
     job = performed.job
     assert job.endpoint_url == ("http://localhost:8000/v1",)
-    assert (job.order, job.api, job.concurrency, job.num_instructions) == ("input", "auto", 64, 30)
+    assert (job.order, job.api, job.concurrency, job.num_instructions) == ("input", "auto", "auto", 30)
     assert (job.max_reject_rate, job.timeout, job.max_attempts) == (0.5, 600.0, 6)
     assert (job.progress, job.limit, job.overwrite, job.simulate, job.notes) == (
         "auto",
@@ -127,7 +127,7 @@ def test_mistakes_in_the_file_have_a_line(performed: Performed, tmp_path: Path) 
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
         f"{file}:1: $.modle_id: unknown key 'modle_id'; did you mean 'model_id'?",
-        f"{file}:2: $.concurrency: 'many' is not a valid integer range.",
+        f"{file}:2: $.concurrency: 'many' is neither auto nor a number of at least 1",
         f"{file}:3: $.order: 'random' is not one of 'input', 'none'.",
         f"{file}:4: $.overwrite: expected true or false",
         f"{file}:5: $.input: expected a single value",

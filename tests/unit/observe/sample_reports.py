@@ -16,7 +16,7 @@ TEACHER = TeacherReport(
     in_flight=61,
     slots=64,
     busy_slot_seconds=64 * 40.0,
-    open_seconds=42.0,
+    open_slot_seconds=64 * 42.0,
 )
 
 GOOD = RunReport(

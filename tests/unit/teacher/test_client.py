@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,11 @@ import anyio
 import pytest
 
 from sdg_stream.abc import Api, CallShape, Completion, HttpReply, Request
-from sdg_stream.errors import AttemptTimeout, ConnectFailed, RecordError, TeacherUnusable
-from sdg_stream.teacher.client import Endpoint, TeacherClient
+from sdg_stream.errors import AttemptTimeout, ConfigError, ConnectFailed, RecordError, TeacherUnusable
+from sdg_stream.teacher.breaker import Breaker
+from sdg_stream.teacher.client import TeacherClient
+from sdg_stream.teacher.controller import Fixed
+from sdg_stream.teacher.routing import Endpoint
 from sdg_stream.teacher.retry import RetryPolicy
 from sdg_stream.testing.backend import ScriptedBackend, completion_reply, json_reply
 
@@ -29,7 +33,8 @@ def client_of(script: Callable[[str, Any], Any], **more: Any) -> tuple[TeacherCl
     """A client over a scripted backend."""
     backend = ScriptedBackend(script)
     endpoints = more.pop("endpoints", [Endpoint("http://one/v1")])
-    return TeacherClient(backend, endpoints, **{"policy": QUICK, **more}), backend
+    settings = {"policy": QUICK, "breaker": Breaker(max_outage=0.3, first_probe=0.02, longest_probe=0.05)}
+    return TeacherClient(backend, endpoints, **{**settings, **more}), backend
 
 
 async def test_a_completions_request_and_its_reply() -> None:
@@ -123,7 +128,8 @@ async def test_passing_trouble_is_tried_again(trouble: HttpReply | Exception) ->
     completion = await client.complete(request())
     assert completion.choices[0].text == "fine"
     assert completion.attempts == 2
-    assert backend.timeouts == [600.0, 900.0]
+    less = isinstance(trouble, HttpReply) and trouble.status == 429
+    assert backend.timeouts == [600.0, 600.0 if less else 900.0]  # being told "less" costs no attempt
     assert sum(client.report().failures.values()) == 1
 
 
@@ -146,12 +152,12 @@ async def test_a_budget_that_is_used_up_rejects_the_record() -> None:
 async def test_a_refused_request_rejects_the_record_with_the_servers_words() -> None:
     """A 400 is not tried again; the reject carries what the server said."""
     client, backend = client_of(
-        lambda path, body: json_reply({"error": {"message": "This model's maximum context length"}}, 400)
+        lambda path, body: json_reply({"error": {"message": "I do not like this prompt"}}, 400)
     )
     with pytest.raises(RecordError) as caught:
         await client.complete(request())
     assert caught.value.reason == "request_refused"
-    assert "maximum context length" in caught.value.server
+    assert "I do not like this prompt" in caught.value.server
     assert len(backend.sent) == 1
 
 
@@ -167,21 +173,71 @@ async def test_what_no_request_can_overcome_ends_the_run(status: int) -> None:
     assert len(backend.sent) == 1
 
 
-async def test_a_teacher_that_is_gone_ends_the_run() -> None:
-    """When no connection comes about and nobody else was answered meanwhile, it is not the record's fault."""
-    client, _ = client_of(lambda path, body: ConnectFailed("cannot connect: Connection refused"))
-    with pytest.raises(TeacherUnusable, match="Connection refused"):
+async def test_a_server_that_is_gone_for_too_long_ends_the_run() -> None:
+    """An outage costs no record an attempt, but not for longer than allowed."""
+    refused = ConnectFailed("cannot connect: Connection refused")
+    refused.__cause__ = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    client, backend = client_of(lambda path, body: refused)
+    with pytest.raises(TeacherUnusable, match=r"no answer for .*Connection refused"):
         await client.complete(request())
+    assert len(backend.sent) > QUICK.max_attempts
+    assert client.report().outages == 1
 
 
-async def test_a_teacher_that_only_fails_ends_the_run() -> None:
-    """Failed calls in a row, as many as there are slots, stop the run instead of rejecting every record."""
-    client, _ = client_of(lambda path, body: json_reply({}, 500), concurrency=10)
-    for _ in range(9):
+async def test_a_server_that_comes_back_costs_no_record() -> None:
+    """Everything fails for a while, for many calls at once: all are answered in the end."""
+    sent = 0
+
+    async def script(path: str, body: Any) -> HttpReply | Exception:
+        nonlocal sent
+        sent += 1
+        await anyio.lowlevel.checkpoint()
+        return json_reply({}, 500) if sent <= 40 else completion_reply("fine")
+
+    client, _ = client_of(script, breaker=Breaker(max_outage=20, first_probe=0.001, longest_probe=0.001))
+    async with anyio.create_task_group() as tasks:
+        for root in range(30):
+            tasks.start_soon(client.complete, request(root=root, temperature=1.0))
+    report = client.report()
+    assert (report.calls, report.failed_calls, report.outages) == (30, 0, 1)
+
+
+async def test_first_calls_that_are_all_refused_end_the_run() -> None:
+    """When nothing was ever answered, twenty refusals are enough to know."""
+    client, backend = client_of(lambda path, body: json_reply({"error": {"message": "no"}}, 400))
+    for root in range(19):
         with pytest.raises(RecordError):
-            await client.complete(request())
-    with pytest.raises(TeacherUnusable):
+            await client.complete(request(root=root))
+    with pytest.raises(TeacherUnusable, match="all of the first 20 calls"):
+        await client.complete(request(root=19))
+    assert len(backend.sent) == 20
+
+
+async def test_a_parameter_that_the_server_does_not_know_is_a_config_mistake() -> None:
+    """It would be refused for every record; once a block was answered, a refusal is that record's own."""
+    words = {"error": {"message": "Unknown parameter: guided_choice", "code": "unknown_parameter"}}
+    client, _ = client_of(lambda path, body: json_reply(words, 400))
+    with pytest.raises(ConfigError, match="guided_choice"):
         await client.complete(request())
+    answers = [completion_reply("fine"), json_reply(words, 400)]
+    client, _ = client_of(lambda path, body: answers.pop(0))
+    await client.complete(request())
+    with pytest.raises(RecordError):
+        await client.complete(request(root=1))
+
+
+async def test_identical_greedy_requests_are_one_call() -> None:
+    """In flight and afterwards; sampled ones are asked each time."""
+    client, backend = client_of(lambda path, body: completion_reply("x"))
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(client.complete, request())
+    await client.complete(request())
+    assert len(backend.sent) == 1
+    assert (client.report().calls, client.report().saved_calls) == (11, 10)
+    for _ in range(2):
+        await client.complete(request(temperature=0.7))
+    assert len(backend.sent) == 3
 
 
 async def test_a_stale_connection_is_tried_again_for_free() -> None:
@@ -204,7 +260,7 @@ async def test_slots_go_to_the_deepest_block_then_to_the_oldest_root() -> None:
         await gate.wait()
         return completion_reply("x")
 
-    client, backend = client_of(script, concurrency=1)
+    client, backend = client_of(script, controller=Fixed(1))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(client.complete, request(root=0))
         await anyio.wait_all_tasks_blocked()
@@ -224,7 +280,7 @@ async def test_choices_cost_slots() -> None:
         await gate.wait()
         return completion_reply(*["x"] * body["n"])
 
-    client, backend = client_of(script, concurrency=8)
+    client, backend = client_of(script, controller=Fixed(8))
     async with anyio.create_task_group() as tasks:
         for root in range(5):
             tasks.start_soon(client.complete, request(n=3, root=root))
@@ -241,7 +297,7 @@ async def test_a_cancelled_caller_gives_its_slot_back() -> None:
         await gate.wait()
         return completion_reply("x")
 
-    client, _ = client_of(script, concurrency=2)
+    client, _ = client_of(script, controller=Fixed(2))
     async with anyio.create_task_group() as tasks:
         for root in range(6):
             tasks.start_soon(client.complete, request(root=root))
@@ -254,12 +310,13 @@ async def test_a_cancelled_caller_gives_its_slot_back() -> None:
 
 async def test_a_pause_between_attempts_holds_no_slot() -> None:
     """While a call waits to be tried again, another one uses the slot."""
-    first = [json_reply({}, 503, {"retry-after": "0.2"})]
+    first = [json_reply({}, 500)]
 
     def script(path: str, body: Any) -> HttpReply:
         return first.pop() if body["prompt"] == "prompt 0" and first else completion_reply("x")
 
-    client, backend = client_of(script, concurrency=1)
+    policy = RetryPolicy(first_delay=0.1)
+    client, backend = client_of(script, controller=Fixed(1), policy=policy)
     done: list[int] = []
 
     async def ask(root: int) -> Completion:
@@ -272,6 +329,17 @@ async def test_a_pause_between_attempts_holds_no_slot() -> None:
         tasks.start_soon(ask, 1)
     assert done == [1, 0]
     assert backend.most_in_flight == 1
+
+
+async def test_all_senders_wait_when_the_server_asks_for_it() -> None:
+    """Retry-After pauses everybody, not only the call that was told."""
+    first = [json_reply({}, 503, {"retry-after": "0.2"})]
+    client, backend = client_of(lambda path, body: first.pop() if first else completion_reply("x"))
+    started = anyio.current_time()
+    await client.complete(request())
+    await client.complete(request(root=1))
+    assert anyio.current_time() - started >= 0.2
+    assert len(backend.sent) == 3
 
 
 async def test_calls_go_to_the_least_loaded_endpoint() -> None:
