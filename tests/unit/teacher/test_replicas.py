@@ -135,8 +135,11 @@ async def test_models_are_asked_where_they_are_listed() -> None:
 async def test_a_straggler_is_asked_again_elsewhere() -> None:
     """With hedging a replica that hangs costs no record its time, and the report counts the second calls."""
     replicas = Replicas(hedge=True)
-    for number in range(ENOUGH + 1):
-        await replicas.ask(f"prompt {number}")
+    hedging = replicas.client._caller.hedging
+    assert hedging is not None
+    for _ in range(ENOUGH):
+        hedging.patience(Request(SAMPLED, ""))
+        hedging.learn(Request(SAMPLED, ""), 0.1)
     replicas.waiting["one"] = anyio.Event()
     with anyio.fail_after(10):
         answers = {await replicas.ask(f"straggler {number}") for number in range(3)}
