@@ -14,8 +14,8 @@ from sdg_stream.errors import AttemptTimeout, ConfigError, ConnectFailed, Record
 from sdg_stream.teacher.breaker import Breaker
 from sdg_stream.teacher.client import TeacherClient
 from sdg_stream.teacher.controller import Fixed
-from sdg_stream.teacher.routing import Endpoint
 from sdg_stream.teacher.retry import RetryPolicy
+from sdg_stream.teacher.routing import Endpoint
 from sdg_stream.testing.backend import ScriptedBackend, completion_reply, json_reply
 
 pytestmark = pytest.mark.anyio
