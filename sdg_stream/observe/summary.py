@@ -43,9 +43,22 @@ def summary(report: RunReport, first: Mapping[RejectKind, RecordRejected] | None
     return "\n".join(lines)
 
 
+_OPTIONAL = frozenset({"duplicates", "unparsed", "cut off", "asked again"})
+
+
 def funnel(blocks: tuple[BlockReport, ...]) -> list[str]:
-    """One line a block; the columns for duplicates and unparsed replies only where there are any."""
-    header = ["block", "in", "out", "filtered", "duplicates", "unparsed", "rejected"]
+    """One line a block; the columns in ``_OPTIONAL`` only where there is anything to tell."""
+    header = [
+        "block",
+        "in",
+        "out",
+        "filtered",
+        "duplicates",
+        "unparsed",
+        "cut off",
+        "asked again",
+        "rejected",
+    ]
     rows = [
         [
             one_line(block.name, 36),
@@ -54,6 +67,8 @@ def funnel(blocks: tuple[BlockReport, ...]) -> list[str]:
             _or_dot(block.filtered),
             _or_dot(block.duplicates),
             _or_dot(block.unparsed_replies),
+            _or_dot(block.cut_replies),
+            _or_dot(block.parse_retries),
             ", ".join(f"{count(n)} {one_line(reason, 40)}" for reason, n in block.rejected.items()) or "·",
         ]
         for block in blocks
@@ -61,7 +76,7 @@ def funnel(blocks: tuple[BlockReport, ...]) -> list[str]:
     shown = [
         column
         for column, title in enumerate(header)
-        if title not in ("duplicates", "unparsed") or any(row[column] != "·" for row in rows)
+        if title not in _OPTIONAL or any(row[column] != "·" for row in rows)
     ]
     table = [[row[column] for column in shown] for row in [header, *rows]]
     return aligned(table, left=frozenset({0, len(shown) - 1}))
@@ -120,6 +135,8 @@ def _teacher(teacher: TeacherReport) -> list[str]:
         part for part in (one_line(teacher.model), f"({teacher.api})" if teacher.api else "") if part
     )
     calls = f"{count(teacher.calls)} in {plural(teacher.attempts, 'attempt')}"
+    if teacher.saved_calls:
+        calls += f", {count(teacher.saved_calls)} saved (asked before)"
     if teacher.failed_calls:
         calls += f", {count(teacher.failed_calls)} failed"
     lines = [
@@ -130,10 +147,21 @@ def _teacher(teacher: TeacherReport) -> list[str]:
             f"{about}{count(teacher.prompt_tokens)} in, {about}{count(teacher.completion_tokens)} out",
         ),
     ]
+    if len(teacher.limit_history) > 1:
+        lines.append(_line("slots", " -> ".join(count(n) for n in _milestones(teacher))))
+    if teacher.outages:
+        lines.append(_line("outages", f"{teacher.outages}, {clock(teacher.outage_seconds)} in all"))
     if teacher.failures:
         parts = (f"{count(n)} {one_line(kind, 40)}" for kind, n in teacher.failures.items())
         lines.append(_line("failures", ", ".join(parts)))
     return lines
+
+
+def _milestones(teacher: TeacherReport) -> list[int]:
+    """How the limit of slots came about, in at most seven steps: the first, the last, and some between."""
+    limits = [change.limit for change in teacher.limit_history]
+    places = {round(step * (len(limits) - 1) / 6) for step in range(7)}
+    return [limits[place] for place in sorted(places)]
 
 
 def _files(report: RunReport) -> list[str]:
