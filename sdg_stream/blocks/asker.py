@@ -96,7 +96,7 @@ class Asker:
     def __init__(self, context: Context, shape: CallShape, *, clips: bool = False) -> None:
         self._context = context
         self._clips = clips
-        self._room = ContextRoom(getattr(context.teacher, "max_model_len", None))
+        self._room = ContextRoom(_limit(context.teacher, shape))
         self.shape = shape
 
     async def ask(
@@ -171,6 +171,14 @@ class Asker:
             "prompt_tokens": completion.prompt_tokens,
             "completion_tokens": completion.completion_tokens,
         }
+
+
+def _limit(teacher: Teacher | None, shape: CallShape) -> int | None:
+    """The context's length of the model that is asked; None if it is another than the teacher's own."""
+    if teacher is None or shape.endpoint or shape.model != teacher.model:
+        return None
+    length: int | None = getattr(teacher, "max_model_len", None)
+    return length
 
 
 def _with_shape(request: Request, shape: CallShape) -> Request:

@@ -56,7 +56,7 @@ async def test_rows_obey_the_schema(tmp_path: Path, structured: str, api: Api) -
         serve(SimulatorSettings(latency="zero")) as server,
         sdg.connect(server.url, api=api) as teacher,
     ):
-        vars(teacher)["structured"] = structured
+        teacher.structured = structured
         async with pipeline.stream(rows, teacher, order="input") as results:
             made = [row async for row in results]
     assert [row.pop("topic") for row in made] == [row["topic"] for row in rows]

@@ -7,6 +7,7 @@ Blocks ask a simulated teacher over real sockets, which makes the faults on purp
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,8 +19,9 @@ import yaml
 
 from sdg_stream.abc import Api, CallShape, Context, HttpReply, Request
 from sdg_stream.blocks.llm_block import LLMBlock
-from sdg_stream.errors import BadReply, RecordError
+from sdg_stream.errors import BadReply, ConfigError, RecordError
 from sdg_stream.prompts.assembly import PARTS
+from sdg_stream.record import Columns
 from sdg_stream.simulator import Fault, FaultRule, SimulatorSettings
 from sdg_stream.simulator.server import SimulatorServer, serve
 from sdg_stream.simulator.settings import FaultKind
@@ -31,7 +33,6 @@ from sdg_stream.teacher.routing import Endpoint
 from sdg_stream.teacher.wire import decode_reply
 from sdg_stream.testing.backend import ScriptedBackend, completion_reply
 from sdg_stream.testing.run_blocks import Outcome, make_block, run_blocks
-from sdg_stream.testing.scripted import ScriptedTeacher
 
 pytestmark = pytest.mark.anyio
 
@@ -40,13 +41,16 @@ ONE = CallShape.make("completions", {"model": "m"})
 
 
 @asynccontextmanager
-async def teacher_of(server: SimulatorServer, api: Api = "completions") -> AsyncIterator[TeacherClient]:
+async def teacher_of(
+    server: SimulatorServer, api: Api, max_model_len: int | None
+) -> AsyncIterator[TeacherClient]:
     """A client that makes three attempts a call and does not pause between them."""
     teacher = TeacherClient(
         AiohttpBackend(),
         [Endpoint(server.url)],
         model=server.settings.model,
         api=api,
+        max_model_len=max_model_len,
         policy=RetryPolicy(max_attempts=3, first_delay=0.0),
     )
     try:
@@ -66,16 +70,18 @@ class Bench:
 
     async def run(
         self,
-        fault: FaultKind | None = None,
+        fault: FaultKind | Fault | None = None,
         *,
         attempts: int | None = None,
-        rows: int = 1,
+        rows: int | list[Columns] = 1,
         api: Api = "completions",
         server: dict[str, Any] | None = None,
         tags: tuple[str, str] = ("[a]", "[/a]"),
+        max_model_len: int | None = None,
         **keys: Any,
     ) -> Outcome:
-        """Ask for ``rows`` records; ``keys`` are the block's."""
+        """Ask for records, or for so many; ``keys`` are the block's."""
+        columns = rows if isinstance(rows, list) else [{"q": f"question {number}"} for number in range(rows)]
         prompt = {
             **dict.fromkeys(PARTS, ""),
             "generation": "{{q}}",
@@ -83,16 +89,19 @@ class Bench:
             "end_tags": [tags[1]],
         }
         (self.folder / "ask.yaml").write_text(yaml.safe_dump(prompt), encoding="utf-8")
-        rules = () if fault is None else (FaultRule(fault=Fault(kind=fault), attempts=attempts),)
+        kind = Fault(kind=fault) if isinstance(fault, str) else fault
+        rules = () if kind is None else (FaultRule(fault=kind, attempts=attempts),)
         settings = SimulatorSettings(
             **{"latency": "zero", "reply": "[a]fine[/a]", "faults": rules, **(server or {})}
         )
-        async with serve(settings) as running, teacher_of(running, api) as teacher:
+        async with serve(settings) as running, teacher_of(running, api, max_model_len) as teacher:
             context = Context("ask", base_dir=self.folder, teacher=teacher)
             config = {"config_path": "ask.yaml", "output_cols": ["a"], "model_prompt": "", **keys}
             self.block = make_block(LLMBlock, config, context)
-            outcome = await run_blocks([self.block], [{"q": f"question {number}"} for number in range(rows)])
-            self.report, self.requests = teacher.report(), running.stats.requests
+            try:
+                outcome = await run_blocks([self.block], columns)
+            finally:
+                self.report, self.requests = teacher.report(), running.stats.requests
         return outcome
 
 
@@ -194,17 +203,33 @@ def test_row_21_a_context_that_is_too_long_is_known_by_its_words(server: str, na
     assert refusal_reason(*shape_of(server, name)) == "context_length"
 
 
-async def test_row_21_max_tokens_are_shrunk_if_wanted(tmp_path: Path) -> None:
+async def test_row_21_a_record_that_is_too_long_ends_alone_with_both_counts(bench: Bench) -> None:
+    """One attempt, the server's numbers in the reject, and the other records go on."""
+    rows = [{"q": "word " * 300}, {"q": "short"}]
+    server = {"max_model_len": 200, "reply": "[a]fine[/a]"}
+    outcome = await bench.run(rows=rows, server=server, gen_kwargs={"max_tokens": 100})
+    assert answers(outcome) == ["fine"]
+    [(root, error)] = outcome.rejects
+    assert (root, error.reason, bench.requests) == (0, "context_length", 2)
+    assert "maximum context length is 200 tokens" in error.server
+    assert re.search(r"\d+ in the prompt, 100 in the completion", error.server)
+
+
+async def test_row_21_what_cannot_fit_is_not_asked(bench: Bench) -> None:
+    """Where the context's length is known, a prompt that no tokenizer could make fit costs no call."""
+    outcome = await bench.run(rows=[{"q": "x" * 4000}], server={"max_model_len": 200}, max_model_len=200)
+    error = the_reject(outcome)
+    assert (error.reason, bench.requests) == ("context_length", 0)
+    assert error.message.startswith(
+        "the prompt of 4000 characters has at least 250 tokens; the model takes 200"
+    )
+
+
+async def test_row_21_max_tokens_are_shrunk_if_wanted(bench: Bench) -> None:
     """``on_context_overflow: clip`` asks again for the tokens that the server's own count leaves."""
-    _, body = shape_of("vllm", "context too long, until 0.10")
-    refused = RecordError("context_length", "too long", server=f"HTTP 400: {orjson.loads(body)['message']}")
-    teacher = ScriptedTeacher([refused, "[a]fine[/a]"])
-    prompt = {**dict.fromkeys(PARTS, ""), "generation": "{{q}}", "start_tags": ["[a]"], "end_tags": ["[/a]"]}
-    (tmp_path / "ask.yaml").write_text(yaml.safe_dump(prompt), encoding="utf-8")
-    config = {"config_path": "ask.yaml", "output_cols": ["a"], "on_context_overflow": "clip"}
-    block = make_block(LLMBlock, config, Context("ask", base_dir=tmp_path, teacher=teacher))
-    assert answers(await run_blocks([block], [{"q": "hi"}])) == ["fine"]
-    assert [request.shape.max_tokens for request in teacher.requests] == [4096, 4096 - 904]
+    server = {"max_model_len": 200, "reply": "[a]fine[/a]"}
+    outcome = await bench.run(rows=[{"q": "word " * 100}], server=server, on_context_overflow="clip")
+    assert (answers(outcome), bench.requests) == (["fine"], 2)
 
 
 @pytest.mark.parametrize(
@@ -221,10 +246,28 @@ def test_row_22_a_parameter_that_no_record_could_use_is_told_apart(server: str, 
     assert refusal_reason(*shape_of(server, name)) == "bad_parameter"
 
 
+async def test_row_22_a_parameter_that_no_record_could_use_stops_the_run(bench: Bench) -> None:
+    """Nothing is gained by asking for the other records: the mistake is in the pipeline."""
+    fault = Fault(status=400, message="Unrecognized request argument supplied: guided_jsn")
+    with pytest.raises(ConfigError, match="guided_jsn"):
+        await bench.run(fault, rows=3)
+    assert bench.requests == 1
+
+
 def test_row_23_a_filtered_prompt_is_known_by_its_code() -> None:
     """Azure's 400 is this record's fault and no other's."""
     assert refusal_reason(*shape_of("azure", "a prompt that the filter stops")) == "content_filter"
     assert refusal_reason(*shape_of("azure", "the same, as the newer API says it")) == "content_filter"
+
+
+async def test_row_23_a_filtered_prompt_ends_its_record_alone(bench: Bench) -> None:
+    """One attempt, its own reason, and the other records go on."""
+    words = "The response was filtered due to the prompt triggering Azure OpenAI's content management policy."
+    rule = FaultRule(fault=Fault(status=400, message=words), match="question 1")
+    outcome = await bench.run(rows=3, server={"reply": "[a]fine[/a]", "faults": (rule,)})
+    assert answers(outcome) == ["fine", "fine"]
+    [(root, error)] = outcome.rejects
+    assert (root, error.reason, bench.requests) == (1, "content_filter", 3)
 
 
 async def test_row_23_a_filtered_reply_is_kept_or_dropped_and_not_asked_for_again(bench: Bench) -> None:

@@ -150,6 +150,13 @@ async def test_too_long_a_prompt_costs_no_call(shop: Workshop) -> None:
     assert len(teacher.requests) == 1
 
 
+async def test_the_length_is_that_of_the_teachers_own_model(shop: Workshop) -> None:
+    """A block that asks another model may have another context: the server decides."""
+    teacher = ScriptedTeacher(["x"], max_model_len=1000)
+    block = shop.build(LLMBlock, config(gen_kwargs={"model": "other"}), teacher)
+    assert await rows_of(block, {"q": "x" * 16_000})
+
+
 @pytest.mark.parametrize("kind", [LLMBlock, LLMMessagesBlock])
 async def test_clipping_asks_again_for_what_is_left(shop: Workshop, kind: Any) -> None:
     """``clip`` takes the room from the refusal, however the server came to its count."""
