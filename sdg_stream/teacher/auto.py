@@ -72,6 +72,7 @@ class Auto:
         self._known_p90 = 0.0
         self._metrics: ServerMetrics | None = None
         self._metrics_at = self._steered_until = -math.inf
+        self._idle_looks = 0  # looks in a row that found nothing waiting
         self._begin()
 
     def _begin(self) -> None:
@@ -197,7 +198,7 @@ class Auto:
         metrics = self._fresh(now)
         if metrics is not None:
             upwards = True
-            if metrics.waiting >= 1:  # the server says where it stands
+            if self._idle_looks < 2:  # the server says where it stands
                 self._remeasure(now)
                 return
         less = min(self.limit - 1, math.ceil(self.limit / self._step))
@@ -296,6 +297,7 @@ class Auto:
             return
         last, self._metrics = self._metrics, metrics
         self._metrics_at = now
+        self._idle_looks = self._idle_looks + 1 if metrics.waiting < 1 else 0
         preempted = last is not None and metrics.preemptions > last.preemptions
         if now < self._steered_until:
             return
@@ -306,7 +308,7 @@ class Auto:
         elif metrics.waiting > most_waiting:
             if own is not None and everything > 1.25 * own + 4:  # the queue is somebody else's
                 return
-            surplus = metrics.waiting - max(1.0, most_waiting / 2)
+            surplus = metrics.waiting - max(1.0, 0.7 * most_waiting)
             words = f"{metrics.waiting:.0f} requests wait there, {metrics.running:.0f} run"
             self._steer(now, max(self.limit / 2, self.limit - surplus), words)
         elif metrics.waiting >= 1 and self._phase == "start":
@@ -318,7 +320,7 @@ class Auto:
         """Set the limit, and let that show before the next look counts."""
         if self._phase == "start":
             self._phase = "climb"
-        self._trial = None
+        self._trial, self._step = None, LAST_STEP
         self._steered_until = now + max(1.0, 2 * self._mean_latency())
         self._move(now, limit, words)
 

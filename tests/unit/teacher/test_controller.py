@@ -139,17 +139,17 @@ def test_a_queue_at_the_server_ends_slow_start() -> None:
     """The surplus goes at once, a small queue stays."""
     auto = Auto(start=200)
     auto.observed(1.0, ServerMetrics(running=64, waiting=90), own=154)
-    assert auto.limit == 113
+    assert auto.limit == 114
     assert auto.history[-1].reason == "90 requests wait there, 64 run"
     auto.observed(1.5, ServerMetrics(running=64, waiting=90), own=154)
-    assert auto.limit == 113  # the first cut has not shown yet
-    auto.observed(3.0, ServerMetrics(running=64, waiting=49), own=113)
-    assert auto.limit == 67
-    auto.observed(6.0, ServerMetrics(running=64, waiting=3), own=67)
+    assert auto.limit == 114  # the first cut has not shown yet
+    auto.observed(3.0, ServerMetrics(running=64, waiting=50), own=114)
+    assert auto.limit == 68
+    auto.observed(6.0, ServerMetrics(running=64, waiting=3), own=68)
     for second in range(7, 30):
-        auto.observed(float(second), ServerMetrics(running=64, waiting=3), own=67)
+        auto.observed(float(second), ServerMetrics(running=64, waiting=second % 4), own=68)
         answer(auto, float(second), 64)
-    assert auto.limit == 67
+    assert auto.limit == 68
 
 
 def test_somebody_elses_queue_is_left_alone() -> None:
