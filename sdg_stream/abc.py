@@ -50,9 +50,6 @@ __all__ = [
 Api: TypeAlias = Literal["completions", "chat"]
 
 
-# ---------------------------------------------------------------- calls
-
-
 class CallShape(msgspec.Struct, frozen=True, gc=False):
     """What the requests of one block have in common; encoded once, so that a call adds only its prompt.
 
@@ -86,6 +83,20 @@ class CallShape(msgspec.Struct, frozen=True, gc=False):
             greedy=params.get("temperature") == 0,
             family=head,
             endpoint=endpoint,
+        )
+
+    def changed(self, **changes: Any) -> CallShape:
+        """The same family with other parameters; one that is None, and an ``n`` of 1, is not sent."""
+        params: dict[str, Any] = orjson.loads(self.head + b"null}")
+        params.popitem()  # the prompt
+        if "max_tokens" in changes and "max_completion_tokens" in params:
+            changes["max_completion_tokens"] = changes["max_tokens"]
+        params.update(changes)
+        if params.get("n") == 1:
+            del params["n"]
+        made = CallShape.make(self.api, {key: value for key, value in params.items() if value is not None})
+        return msgspec.structs.replace(
+            self, n=made.n, max_tokens=made.max_tokens, head=made.head, greedy=made.greedy
         )
 
 
@@ -187,9 +198,6 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Close all connections."""
-
-
-# ---------------------------------------------------------------- blocks
 
 
 class BlockConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -331,8 +339,6 @@ class GroupBlock(Block[C]):
     def apply(self, records: list[Record]) -> Iterable[Record]:
         """The results. Each is one of the records, or a :meth:`~sdg_stream.record.Record.fork` of one."""
 
-
-# ---------------------------------------------------------------- edges
 
 SourceItem: TypeAlias = Columns | RecordError
 """An input row: its columns, or why it is not one. Either way it is a root."""

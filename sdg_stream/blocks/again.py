@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..abc import CallShape, Choice, Context
 from ..errors import RecordError
 from ..record import Record
-from .asker import Asker, reshaped
+from .asker import Asker
 from .gen_kwargs import GenKwargs
 from .replies import Reading
 
@@ -91,13 +91,13 @@ class Again:
         seed = None if self._seed is None else self._seed + number * shape.n
         if cut:
             tokens = shape.max_tokens * 2**number
-            longer = reshaped(shape, n=len(cut), max_tokens=tokens, seed=seed)
+            longer = shape.changed(n=len(cut), max_tokens=tokens, seed=seed)
             calls.append((cut, longer, tokens // 2))
         if odd:
             self._context.parse_retries += len(odd)
             seed = _seed_of(record) + number * shape.n if seed is None else seed + len(cut)
             changes = {"temperature": WARM} if shape.greedy else {}
-            calls.append((odd, reshaped(shape, n=len(odd), seed=seed, **changes), 0))
+            calls.append((odd, shape.changed(n=len(odd), seed=seed, **changes), 0))
         return calls
 
 

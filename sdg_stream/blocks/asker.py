@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
 import orjson
 
 from ..abc import Api, CallShape, Completion, Context, Request, Teacher
@@ -15,7 +14,7 @@ from ..record import Record
 from .context_room import ContextRoom, prompt_chars
 from .gen_kwargs import GenKwargs, request_params
 
-__all__ = ["Asker", "make_asker", "named_model", "reshaped"]
+__all__ = ["Asker", "make_asker", "named_model"]
 
 CLIPS = 2  # times that a call is made shorter because the server refused it as too long
 
@@ -35,6 +34,7 @@ def make_asker(
     capped: bool = True,
     clips: bool = False,
     extra: Mapping[str, Any] | None = None,
+    endpoint: str = "",
 ) -> Asker:
     """The asker of a block. ``gen_kwargs.model`` beats other names.
 
@@ -46,9 +46,11 @@ def make_asker(
         capped: whether ``settings.max_num_tokens`` may apply.
         clips: whether ``max_tokens`` is lowered where the context leaves less.
         extra: parameters beyond ``kwargs``.
+        endpoint: the pool of endpoints to ask.
 
     Raises:
         ConfigError: there is a teacher and nobody names a model, or ``gen_kwargs`` make no request.
+        TeacherUnusable: no endpoint serves that model.
     """
     teacher = context.teacher
     model = kwargs.model or named_model(context, model_id)
@@ -59,9 +61,12 @@ def make_asker(
     api = api or (teacher.api if teacher is not None else "completions")
     try:
         params = {**request_params(kwargs, model, context, capped=capped), **(extra or {})}
-        shape = CallShape.make(api, _for_chat(params) if api == "chat" else params)
+        shape = CallShape.make(api, _for_chat(params) if api == "chat" else params, endpoint)
     except TypeError as error:  # orjson: keys or values that JSON does not have
         raise ConfigError(f"{context.name}: gen_kwargs cannot be sent as JSON: {error}") from error
+    check = getattr(teacher, "check_shape", None)
+    if check is not None:
+        check(shape)
     return Asker(context, shape, clips=clips)
 
 
@@ -71,21 +76,6 @@ def _for_chat(params: dict[str, Any]) -> dict[str, Any]:
     if type(count) is not int:
         return params
     return {**params, "logprobs": True, "top_logprobs": params.get("top_logprobs", count)}
-
-
-def reshaped(shape: CallShape, **changes: Any) -> CallShape:
-    """A shape of the same family with other parameters; one that is None, and an ``n`` of 1, is not sent."""
-    params: dict[str, Any] = orjson.loads(shape.head + b"null}")
-    params.popitem()  # the prompt
-    if "max_tokens" in changes and "max_completion_tokens" in params:
-        changes["max_completion_tokens"] = changes["max_tokens"]
-    params.update(changes)
-    if params.get("n") == 1:
-        del params["n"]
-    made = CallShape.make(shape.api, {key: value for key, value in params.items() if value is not None})
-    return msgspec.structs.replace(
-        shape, n=made.n, max_tokens=made.max_tokens, head=made.head, greedy=made.greedy
-    )
 
 
 class Asker:
@@ -146,7 +136,7 @@ class Asker:
             if tokens <= longer_than:
                 raise RecordError("context_length", f"the context leaves {tokens} tokens for the reply")
             if tokens != request.shape.max_tokens:
-                request = _with_shape(request, reshaped(request.shape, max_tokens=tokens))
+                request = _with_shape(request, request.shape.changed(max_tokens=tokens))
             try:
                 completion = await teacher.complete(request)
             except RecordError as error:

@@ -102,6 +102,7 @@ class AskingBlock(AsyncBlock[A]):
             kwargs,
             clips=config.on_context_overflow == "clip",
             extra=schema_params(context, schema) if schema else None,
+            endpoint=config.endpoint,
         )
         wrap = _attempt(
             problems,

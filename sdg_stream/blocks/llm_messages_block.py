@@ -50,11 +50,21 @@ class LLMMessagesBlock(AsyncBlock[LLMMessagesConfig]):
     def __init__(self, config: LLMMessagesConfig, context: Context) -> None:
         super().__init__(config, context)
         kwargs, clips = config.gen_kwargs, config.on_context_overflow == "clip"
-        self.asker = make_asker(context, config.model_id, kwargs, api="chat", capped=False, clips=clips)
+        self.asker = make_asker(
+            context, config.model_id, kwargs, api="chat", capped=False, clips=clips, endpoint=config.endpoint
+        )
         if self.asker.shape.n > 1 and kwargs.temperature <= 0:
             context.warn("temperature_raised", f"several choices need a temperature above 0; taking {WARM}")
             kwargs = msgspec.structs.replace(kwargs, temperature=WARM)
-            self.asker = make_asker(context, config.model_id, kwargs, api="chat", capped=False, clips=clips)
+            self.asker = make_asker(
+                context,
+                config.model_id,
+                kwargs,
+                api="chat",
+                capped=False,
+                clips=clips,
+                endpoint=config.endpoint,
+            )
         self._added = added_columns(context.name, config, [config.output_col], asks_logprobs(kwargs))
         self._read = ReplyReader(config, context, self._answer, splits=config.split_reasoning == "auto")
         again = Again(self.asker, context, kwargs, lengthens=config.on_length == "retry")

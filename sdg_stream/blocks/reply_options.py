@@ -17,6 +17,7 @@ class ReplyConfig(BlockConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     A record of which nothing is left ends as a reject with the reason that is named here.
 
     Attributes:
+        endpoint: the pool of endpoints to ask, those given as ``NAME=URL``; empty for the default one.
         on_length: what becomes of a reply that ended at ``max_tokens``: ``keep`` it as if it were whole,
             ``drop`` it (``cut_off``), or ``retry``: ask again with twice the tokens, up to eight times the
             block's, and drop what is cut off even then.
@@ -32,6 +33,7 @@ class ReplyConfig(BlockConfig, frozen=True, kw_only=True, forbid_unknown_fields=
             ask for it.
     """
 
+    endpoint: str = ""
     on_length: Literal["keep", "drop", "retry"] = "keep"
     on_content_filter: Literal["keep", "drop"] = "keep"
     on_empty: Literal["keep", "drop"] = "keep"

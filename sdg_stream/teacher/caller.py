@@ -78,7 +78,9 @@ class Caller:
         self._estimates = Estimates()
         self._given_up_in_row = 0
         self._refused_at_first = 0
-        self._answered: set[bytes] = set()  # heads of shapes that were answered: their parameters are right
+        self._answered: set[bytes] = (
+            set()
+        )  # families of shapes that were answered: their parameters are right
 
     async def call(self, request: Request) -> Completion:
         """Make one call; see :class:`~sdg_stream.abc.Teacher` for what is raised."""
@@ -128,7 +130,7 @@ class Caller:
         if self.rates.limits == (None, None):
             return 0.0
         shape = call.request.shape
-        tokens = self._estimates.guess(shape.head, len(call.body), shape.max_tokens, shape.n)
+        tokens = self._estimates.guess(shape.family, len(call.body), shape.max_tokens, shape.n)
         wait = self.rates.reserve(time.monotonic(), tokens)
         try:
             if wait > 0:
@@ -209,7 +211,7 @@ class Caller:
         self._given_up_in_row = 0
         if not self._answered:
             self._refused_at_first = 0
-        self._answered.add(shape.head)
+        self._answered.add(shape.family)
         tokens = decoded.tokens
         if tokens is None:
             self.estimated = True
@@ -218,7 +220,7 @@ class Caller:
         self.prompt_tokens += tokens[0]
         self.completion_tokens += tokens[1]
         if self.rates.limits != (None, None):
-            self._estimates.learn(shape.head, len(call.body), len(decoded.choices), *tokens)
+            self._estimates.learn(shape.family, len(call.body), len(decoded.choices), *tokens)
         if self.breaker.succeeded(attempt):
             self.controller.restart(now)
         self.controller.completed(
@@ -279,7 +281,7 @@ class Caller:
             raise TeacherUnusable(
                 f"{self._where(call)} answered {error.message}; {_ADVICE[error.status]}"
             ) from error
-        if error.reason == "bad_parameter" and call.request.shape.head not in self._answered:
+        if error.reason == "bad_parameter" and call.request.shape.family not in self._answered:
             raise ConfigError(
                 f"{self._where(call)} does not take the parameters of a block (gen_kwargs): {error.message}"
             ) from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import anyio
 import orjson
@@ -182,7 +181,8 @@ class TeacherClient:
             return await self._one_by_one(request)
         completion = await self._caller.call(request)
         while (missing := n - len(completion.choices)) > 0:
-            rest = await self._caller.call(_with_shape(request, self._shape_for(request.shape, missing)))
+            shape = self._shape_for(request.shape, missing, seed_offset=len(completion.choices))
+            rest = await self._caller.call(_with_shape(request, shape))
             completion = _joined([completion, rest])
         return completion
 
@@ -217,13 +217,9 @@ class TeacherClient:
         if found is None:
             if len(self._reshaped) > 1000:
                 self._reshaped.clear()
-            params: dict[str, Any] = orjson.loads(shape.head + b"null}")
-            params.pop("prompt", None)
-            params.pop("messages", None)
-            params["n"] = n
-            if params.get("seed") is not None:
-                params["seed"] += seed_offset
-            found = self._reshaped[key] = CallShape.make(shape.api, params, shape.endpoint)
+            seed = orjson.loads(shape.head + b"null}").get("seed")
+            moved = {} if seed is None else {"seed": seed + seed_offset}
+            found = self._reshaped[key] = shape.changed(n=n, **moved)
         return found
 
 

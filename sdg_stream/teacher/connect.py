@@ -19,7 +19,7 @@ from .controller import Controller, Fixed
 from .http import AiohttpBackend
 from .lean import LeanBackend
 from .preflight import PreflightReport, missing_model, preflight
-from .probe import EndpointFacts, split_name
+from .probe import EndpointFacts, checked_url, split_name
 from .rates import Rates
 from .retry import RetryPolicy
 from .routing import Endpoint
@@ -152,7 +152,7 @@ def make_backend(
         ConfigError: the lean transport cannot do what is asked.
     """
     plain = ca_file is None and proxy is None and not stream
-    plain = plain and all(LeanBackend.takes(split_name(url)[1]) for url in urls)
+    plain = plain and all(LeanBackend.takes(checked_url(split_name(url)[1])) for url in urls)
     if transport == "lean" and not plain:
         raise ConfigError(
             "the lean transport takes plain http:// URLs only, without proxy, CA file or streamed replies"

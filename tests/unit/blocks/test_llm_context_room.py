@@ -11,7 +11,6 @@ import pytest
 from llm_workshop import Workshop, reject_of, rows_of
 
 from sdg_stream.abc import CallShape, Choice, Completion, Request
-from sdg_stream.blocks.asker import reshaped
 from sdg_stream.blocks.context_room import ContextRoom, prompt_chars, stated_counts
 from sdg_stream.blocks.llm_block import LLMBlock
 from sdg_stream.blocks.llm_messages_block import LLMMessagesBlock
@@ -132,12 +131,12 @@ def test_a_shape_can_be_changed() -> None:
     shape = CallShape.make(
         "chat", {"model": "m", "temperature": 0, "max_tokens": 9, "n": 3, "seed": 1, "stop": ["x"]}
     )
-    changed = reshaped(shape, n=1, seed=None, max_tokens=5)
+    changed = shape.changed(n=1, seed=None, max_tokens=5)
     assert changed.family == shape.family == shape.head
     assert msgspec.structs.replace(changed, family=changed.head) == CallShape.make(
         "chat", {"model": "m", "temperature": 0, "max_tokens": 5, "stop": ["x"]}
     )
-    assert (shape.greedy, reshaped(shape, temperature=0.7).greedy) == (True, False)
+    assert (shape.greedy, shape.changed(temperature=0.7).greedy) == (True, False)
 
 
 async def test_too_long_a_prompt_costs_no_call(shop: Workshop) -> None:
