@@ -13,7 +13,7 @@ __all__ = ["COMMANDS", "App", "app"]
 
 COMMANDS = {
     "run": ("run:run", "Run a pipeline over records; without arguments: a demo."),
-    "check": ("check:check", "List every mistake that can be seen without a teacher."),
+    "check": ("check:check", "List every mistake before a run; look whether an endpoint can be used."),
     "plan": ("plan:plan", "Show the stages that a pipeline compiles to."),
     "pipelines": ("pipelines:pipelines", "List, show and copy the shipped pipelines; print the JSON schema."),
     "simulate": ("simulate:simulate", "Serve a simulated teacher."),
