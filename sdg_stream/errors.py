@@ -115,12 +115,14 @@ class ConnectFailed(AttemptError):
     """No connection, or the connection broke before a whole reply had come.
 
     ``stale`` is true when a kept-alive connection had been closed by the server while idle: the request
-    was never read, so sending it again costs nothing.
+    was never read, so sending it again costs nothing. ``begun`` is true when a part of the reply had come:
+    the server is up, whatever became of this connection.
     """
 
-    def __init__(self, message: str, *, stale: bool = False) -> None:
+    def __init__(self, message: str, *, stale: bool = False, begun: bool = False) -> None:
         super().__init__(message)
         self.stale = stale
+        self.begun = begun
 
 
 class AttemptTimeout(AttemptError):

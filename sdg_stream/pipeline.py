@@ -159,6 +159,10 @@ class Pipeline:
         """
         hook = hook or self._hook
         reading = _as_source(source)
+        if limits:
+            limits.check(barrier=any(stage.kind == "group" for stage in self.plan(order).stages))
+            if limits.counts_tokens and teacher is not None and not hasattr(teacher, "tokens_used"):
+                raise ConfigError("a token or cost limit needs a teacher that counts tokens (tokens_used)")
         try:
             await self._check_input(reading)
             sink, rejects = await open_output(output, reading, overwrite=overwrite)

@@ -14,6 +14,7 @@ from ..events import Event, EventHook, Notice, Progress, RunFinished, RunReport
 from ..record import Columns, Record
 from .chain import Chain
 from .channel import Channel
+from .grouping import GroupedChannel
 from .limits import Governor, Limits
 from .plan import Plan, Stage
 from .stages import GateOutlet, Outlet, StageBase, call_stage, gate_stage, group_stage, rows_stage
@@ -27,7 +28,8 @@ FLUSH_SECONDS = 0.05
 SYNC_SECONDS = 1.0
 PROGRESS_SECONDS = 0.5
 GRACE_SECONDS = 10.0  # for writing what is settled when a run is stopped
-MIN_WINDOW = 1024  # roots
+MIN_WINDOW = 2048  # roots
+LOOK_AHEAD = MIN_WINDOW // 2  # input rows that may wait for the first stage, grouped by their documents
 
 
 class Engine:
@@ -179,11 +181,17 @@ class Engine:
                 else:
                     tasks.start_soon(gate_stage, gate, base)
                 continue
-            inlet = Channel()
+            first = stage is stages[0] and self._looks_ahead
+            inlet = GroupedChannel(LOOK_AHEAD) if first else Channel()
             self._channels.append(inlet)
             self._start(tasks, stage, inlet, base)
             outlet = inlet
         tasks.start_soon(self._feed, outlet)
+
+    @property
+    def _looks_ahead(self) -> bool:
+        """Whether input rows wait in groups: where the teacher is asked, and no budget may end the run."""
+        return self._governor is None and any(stage.kind == "calls" for stage in self.plan.stages)
 
     def _start(self, tasks: anyio.abc.TaskGroup, stage: Stage, inlet: Channel, base: StageBase) -> None:
         if stage.kind == "rows":

@@ -79,6 +79,16 @@ class Breaker:
         self._running: dict[Attempt, None] = {}  # in order of their starts
         self._changed = anyio.Event()
 
+    def another(self) -> Breaker:
+        """A breaker with the same settings, for other endpoints."""
+        return Breaker(
+            max_outage=self.max_outage,
+            after=self._after,
+            first_probe=self._first_probe,
+            longest_probe=self._longest_probe,
+            clock=self._clock,
+        )
+
     @property
     def is_open(self) -> bool:
         """Whether the server is taken to be gone."""
@@ -161,6 +171,9 @@ class Breaker:
     # ------------------------------------------------------------ opening and closing
 
     def _count(self, attempt: Attempt, error: AttemptError, now: float, elsewhere: bool) -> None:
+        if isinstance(error, ConnectFailed) and error.begun and not self.is_open:
+            attempt.charged = True  # the server is up, or it would not have begun to reply
+            return
         refused = isinstance(error, ConnectFailed) and never_reached(error)
         attempt.charged = not (self.is_open or refused)
         if self.is_open:

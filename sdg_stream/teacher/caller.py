@@ -60,7 +60,9 @@ class Caller:
         self.controller = controller
         self.admission = Admission(controller.limit)
         self.policy = policy
-        self.breaker = breaker
+        self.breakers = {
+            "": breaker
+        }  # one for each pool of endpoints: an outage of a judge stops no one else
         self.rates = rates
         self.hedging = hedging
         self.attempts = 0
@@ -92,18 +94,22 @@ class Caller:
             if completion is not None:
                 return completion
 
+    def breaker_of(self, pool: str) -> Breaker:
+        """The breaker of a pool of endpoints."""
+        found = self.breakers.get(pool)
+        if found is None:
+            found = self.breakers[pool] = self.breakers[""].another()
+        return found
+
     # ------------------------------------------------------------ one attempt
 
     async def _try(self, call: _Call) -> Completion | None:
         """One attempt, from its waiting to its consequences; None if the call is to be tried again."""
         request, shape = call.request, call.request.shape
-        probe = await self.breaker.passage() if self.breaker.blocked else False
+        breaker = self.breaker_of(shape.endpoint)
         reserved = await self._reserve(call)
-        if probe:
-            self.admission.take(shape.n)
-        else:
-            await self.admission.acquire(request.depth, request.root, shape.n)
-        attempt = self.breaker.begin(call, probe=probe)
+        probe = await self._enter(request, breaker, reserved)
+        attempt = breaker.begin(call, probe=probe)  # nothing is awaited in between: a probe is never lost
         call.started = call.started or time.monotonic()
         used = 0.0
         try:
@@ -115,7 +121,7 @@ class Caller:
             error = caught
             pause = self._failed(call, attempt, error)
         finally:
-            self.breaker.end(attempt)
+            breaker.end(attempt)
             if reserved:
                 self.rates.settle(reserved, used)
             self.admission.release(shape.n)
@@ -124,6 +130,23 @@ class Caller:
         if pause:
             await anyio.sleep(pause)
         return None
+
+    async def _enter(self, request: Request, breaker: Breaker, reserved: float) -> bool:
+        """Wait for the breaker and for slots, until both let the call pass; whether it is the probe."""
+        cost = request.shape.n
+        try:
+            while True:
+                if breaker.blocked and await breaker.passage():
+                    self.admission.take(cost)
+                    return True
+                await self.admission.acquire(request.depth, request.root, cost)
+                if not breaker.blocked:
+                    return False
+                self.admission.release(cost)  # it was closed to all while this call waited for slots
+        except BaseException:
+            if reserved:
+                self.rates.cancel(reserved)
+            raise
 
     async def _reserve(self, call: _Call) -> float:
         """Wait for the rates, if there are any; gives the tokens that were reserved."""
@@ -144,7 +167,9 @@ class Caller:
         """An attempt at an endpoint; with hedging perhaps one more at another."""
         request, shape = call.request, call.request.shape
         now = time.monotonic()
-        endpoint = self.router.pick(call.key, shape.n, now, name=shape.endpoint, model=shape.model)
+        endpoint = self.router.pick(
+            call.key, shape.n, now, name=shape.endpoint, model=shape.model, other_than=call.endpoint
+        )
         self.attempts += 1
         hedging = self.hedging
         patience = None if hedging is None else hedging.patience(request)
@@ -221,7 +246,7 @@ class Caller:
         self.completion_tokens += tokens[1]
         if self.rates.limits != (None, None):
             self._estimates.learn(shape.family, len(call.body), len(decoded.choices), *tokens)
-        if self.breaker.succeeded(attempt):
+        if self.breaker_of(shape.endpoint).succeeded(attempt):
             self.controller.restart(now)
         self.controller.completed(
             now,
@@ -250,10 +275,10 @@ class Caller:
         covered = call.endpoint is not None and self.router.covered(
             call.endpoint, name=shape.endpoint, model=shape.model
         )
-        unusable = self.breaker.failed(attempt, error, elsewhere=covered)
+        unusable = self.breaker_of(shape.endpoint).failed(attempt, error, elsewhere=covered)
         if isinstance(error, RequestRefused):
             self._refused(call, error)
-        self._tell(error, covered=covered)
+        self._tell(call, error, covered=covered)
         if unusable:
             self.given_up += 1
             raise TeacherUnusable(f"{self._where(call)}: {unusable}") from error
@@ -265,14 +290,15 @@ class Caller:
             self._give_up(call, error)
         return pause + self._budget.delay(time.monotonic())
 
-    def _tell(self, error: AttemptError, *, covered: bool) -> None:
+    def _tell(self, call: _Call, error: AttemptError, *, covered: bool) -> None:
         now = time.monotonic()
         if not isinstance(error, RateLimited):
             self.controller.failed(now)
             return
         self.controller.throttled(now, error.retry_after)
         if error.retry_after and not covered:  # all senders wait, unless other endpoints take the calls
-            self.breaker.pause(min(error.retry_after, self.policy.longest_retry_after))
+            breaker = self.breaker_of(call.request.shape.endpoint)
+            breaker.pause(min(error.retry_after, self.policy.longest_retry_after))
 
     def _refused(self, call: _Call, error: RequestRefused) -> NoReturn:
         """The server refuses the request for good: the record's fault, the shape's, or everybody's."""

@@ -118,6 +118,7 @@ class TeacherClient:
         """The account so far."""
         caller = self._caller
         hedging, first = caller.hedging, self._first_call or 0.0
+        breakers = list(caller.breakers.values())
         return TeacherReport(
             model=self.model,
             api=self.api,
@@ -131,8 +132,8 @@ class TeacherClient:
             tokens_estimated=caller.estimated,
             saved_calls=self._coalescer.saved_calls,
             hedged_calls=hedging.hedges if hedging else 0,
-            outages=caller.breaker.outages,
-            outage_seconds=caller.breaker.outage_seconds,
+            outages=sum(breaker.outages for breaker in breakers),
+            outage_seconds=sum(breaker.outage_seconds for breaker in breakers),
             in_flight=caller.admission.in_use,
             slots=caller.admission.limit,
             limit_history=tuple(
@@ -151,7 +152,7 @@ class TeacherClient:
         caller = self._caller
         while True:
             await anyio.sleep(METRICS_SECONDS)
-            if not caller.admission.in_use or caller.breaker.is_open:
+            if not caller.admission.in_use or caller.breakers[""].is_open:
                 continue
             loads = []
             for url in pages:

@@ -158,10 +158,12 @@ def _failure(error: Exception, url: str, timeout: float) -> AttemptError | Teach
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return ConnectFailed(f"the proxy answered HTTP {error.status}: {error.message}")
     if isinstance(error, aiohttp.ClientPayloadError):
-        return ConnectFailed("the reply broke off")
+        return ConnectFailed("the reply broke off", begun=True)
     if isinstance(error, aiohttp.ClientResponseError):
         return ConnectFailed(f"what the server sent is not HTTP: {error.message}")
-    return ConnectFailed(f"the connection failed: {error or type(error).__name__}")
+    # A server may close an idle connection just as it is used again; aiohttp does not tell that from a reset.
+    stale = isinstance(error, aiohttp.ClientOSError)
+    return ConnectFailed(f"the connection failed: {error or type(error).__name__}", stale=stale)
 
 
 def _no_connection(error: aiohttp.ClientConnectorError, url: str) -> AttemptError | TeacherUnusable:

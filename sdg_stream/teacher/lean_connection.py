@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
         if reply is not None:
             self._answer(reply)
         elif self._reader.heard:
-            self.fail(ConnectFailed("the reply broke off"), exc)
+            self.fail(ConnectFailed("the reply broke off", begun=True), exc)
         elif exc is None:
             self.fail(ConnectFailed("the server closed the connection without a reply", stale=self._used))
         else:

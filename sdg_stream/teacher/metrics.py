@@ -78,14 +78,20 @@ def read_metrics(text: str) -> ServerMetrics | None:
 
 
 def total(servers: Iterable[ServerMetrics]) -> ServerMetrics:
-    """Several servers as one: sums, and the fullest KV cache."""
+    """Several servers as one: sums, and the fullest KV cache.
+
+    Of the queues the shortest counts for all: a queue at one server does not occupy another that is idle.
+    """
     known = list(servers)
     sums = {
         name: sum(getattr(server, name) for server in known)
         for name in ServerMetrics.__struct_fields__
-        if name != "kv_usage"
+        if name not in {"kv_usage", "waiting"}
     }
-    return ServerMetrics(**sums, kv_usage=max((server.kv_usage for server in known), default=0.0))
+    waiting = len(known) * min((server.waiting for server in known), default=0.0)
+    return ServerMetrics(
+        **sums, waiting=waiting, kv_usage=max((server.kv_usage for server in known), default=0.0)
+    )
 
 
 def _number(written: str) -> float | None:

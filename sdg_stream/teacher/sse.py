@@ -83,6 +83,8 @@ class StreamedReply:
         if not self.done:
             raise BadReply("the streamed reply was cut off: it did not end with [DONE]", status=200)
         choices = [self._choices[index].whole(index) for index in sorted(self._choices)]
+        if choices and all(choice["finish_reason"] is None for choice in choices):
+            raise BadReply("the streamed reply was interrupted: no choice has a finish_reason", status=200)
         return orjson.dumps({"choices": choices, "usage": self._usage})
 
     # ------------------------------------------------------------ events

@@ -75,11 +75,11 @@ def test_pages_that_do_not_tell_a_queue(text: str) -> None:
 
 
 def test_several_servers_as_one() -> None:
-    """Sums, and the fullest cache; of none it is all zero."""
-    one = ServerMetrics(running=3, waiting=1, kv_usage=0.2, preemptions=1)
-    other = ServerMetrics(running=4, kv_usage=0.9, generation_tokens=10)
+    """Sums, the fullest cache, and the shortest queue for all; of none it is all zero."""
+    one = ServerMetrics(running=3, waiting=5, kv_usage=0.2, preemptions=1)
+    other = ServerMetrics(running=4, waiting=2, kv_usage=0.9, generation_tokens=10)
     assert total([one, other]) == ServerMetrics(
-        running=7, waiting=1, kv_usage=0.9, preemptions=1, generation_tokens=10
+        running=7, waiting=4, kv_usage=0.9, preemptions=1, generation_tokens=10
     )
     assert total([]) == ServerMetrics()
 

@@ -117,10 +117,18 @@ def test_content_in_parts_and_logprobs_are_joined() -> None:
         for word in ("a", "b")
     ]
     reply = StreamedReply()
-    reply.feed(events(*chunks))
+    reply.feed(events(*chunks, {"choices": [{"delta": {}, "finish_reason": "stop"}]}))
     (choice,) = orjson.loads(reply.body())["choices"]
     assert "".join(part["text"] for part in choice["message"]["content"]) == "ab"
     assert choice["logprobs"] == {"content": [{"token": "a"}, {"token": "b"}]}
+
+
+def test_a_stream_that_ends_without_a_finish_reason_was_interrupted() -> None:
+    """Some servers close a stream that another request interrupts as if it were whole."""
+    reply = StreamedReply()
+    reply.feed(events({"choices": [{"text": "half of", "finish_reason": None}]}))
+    with pytest.raises(BadReply, match="interrupted"):
+        reply.body()
 
 
 @pytest.mark.parametrize(
