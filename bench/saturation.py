@@ -223,10 +223,9 @@ def _parent(request: Request, depths: list[int], by_place: dict[Any, Request]) -
 
 def seconds_of(request: Request) -> float:
     """The simulated teacher's service time for a request of one choice."""
-    body = encode_request(request)
-    asked = read_completion(body, SETTINGS)
-    assert isinstance(request.prompt, str)
-    return service_seconds(SETTINGS, request_key(SETTINGS, asked, request.prompt), 0)
+    asked = read_completion(encode_request(request), SETTINGS)
+    [prompt] = asked.prompts  # without the chat template, as the simulated teacher reads it
+    return service_seconds(SETTINGS, request_key(SETTINGS, asked, prompt), 0)
 
 
 def _median(results: list[dict[str, Any]]) -> dict[str, Any]:
