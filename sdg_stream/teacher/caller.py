@@ -150,7 +150,7 @@ class Caller:
 
     async def _reserve(self, call: _Call) -> float:
         """Wait for the rates, if there are any; gives the tokens that were reserved."""
-        if self.rates.limits == (None, None):
+        if not self.rates.active:
             return 0.0
         shape = call.request.shape
         tokens = self._estimates.guess(shape.family, len(call.body), shape.max_tokens, shape.n)
@@ -224,7 +224,7 @@ class Caller:
 
     def _learn_rates(self, reply: HttpReply) -> None:
         """Servers that tell their limits do so from the first answer on."""
-        if self.attempts <= 8 or reply.status != 200 or self.rates.limits != (None, None):
+        if self.attempts <= 8 or reply.status != 200 or self.rates.active:
             self.rates.learn(reply.headers, time.monotonic(), status=reply.status)
 
     # ------------------------------------------------------------ consequences
@@ -244,7 +244,7 @@ class Caller:
             tokens = (len(call.body) // CHARS_PER_TOKEN, chars // CHARS_PER_TOKEN)
         self.prompt_tokens += tokens[0]
         self.completion_tokens += tokens[1]
-        if self.rates.limits != (None, None):
+        if self.rates.active:
             self._estimates.learn(shape.family, len(call.body), len(decoded.choices), *tokens)
         if self.breaker_of(shape.endpoint).succeeded(attempt):
             self.controller.restart(now)

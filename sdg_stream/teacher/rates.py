@@ -84,12 +84,16 @@ class Rates:
     Args:
         rpm: requests a minute, None for no limit.
         tpm: tokens a minute, prompts and replies together.
+
+    Attributes:
+        active: whether there is any limit, given or learnt; without one nothing need be reserved.
     """
 
     def __init__(self, rpm: float | None = None, tpm: float | None = None) -> None:
         self._requests = _Bucket(rpm)
         self._tokens = _Bucket(tpm)
         self._hold_until = float("-inf")
+        self.active = rpm is not None or tpm is not None
 
     @property
     def limits(self) -> tuple[float | None, float | None]:
@@ -134,6 +138,7 @@ class Rates:
             per_minute = reset is not None and reset <= PER_MINUTE_RESET
             if limit is not None and per_minute:
                 bucket.learn(now, limit, remaining or None)
+                self.active = True
 
 
 def _said(
