@@ -113,7 +113,7 @@ class Caller:
         call.started = call.started or time.monotonic()
         used = 0.0
         try:
-            decoded, endpoint = await self._send(call, self.policy.deadline(call.number))
+            decoded, endpoint = await self._send(call, self.policy.deadline(call.number, shape.max_tokens))
             completion = self._completed(call, attempt, decoded, endpoint)
             used = completion.prompt_tokens + completion.completion_tokens
             return completion

@@ -9,12 +9,15 @@ from ..errors import AttemptError, RateLimited, RequestRefused
 __all__ = ["RetryBudget", "RetryPolicy", "retry_delay"]
 
 
+TIMEOUT_TOKENS = 4096  # tokens of a reply that ``timeout`` is meant for
+
+
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Budget and pace of one call's attempts. All times are seconds.
 
     Attributes:
         max_attempts: attempts a call may take, the first included.
-        timeout: the first attempt's deadline; each further attempt gets half as much again, since an attempt
+        timeout: the first attempt's deadline for replies of up to 4,096 tokens, longer ones get more; each further attempt gets half as much again, since an attempt
             that was cut off once would be cut off again at the same deadline.
         first_delay: the first pause; it doubles with each attempt.
         longest_delay: where the doubling ends.
@@ -27,9 +30,10 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     longest_delay: float = 30.0
     longest_retry_after: float = 120.0
 
-    def deadline(self, attempt: int) -> float:
-        """Seconds that attempt number ``attempt`` (from 1) may take."""
-        return float(self.timeout * 1.5 ** (attempt - 1))
+    def deadline(self, attempt: int, max_tokens: int = 0) -> float:
+        """Seconds that attempt number ``attempt`` (from 1) may take; a longer reply may take longer."""
+        length = max(1.0, max_tokens / TIMEOUT_TOKENS)
+        return float(self.timeout * length * 1.5 ** (attempt - 1))
 
 
 def retry_delay(policy: RetryPolicy, error: AttemptError, attempt: int, random: float) -> float | None:

@@ -45,6 +45,13 @@ def test_pauses_double_with_half_of_them_drawn(
     assert retry_delay(POLICY, error, attempt, 1.0) == pytest.approx(expected[1])
 
 
+def test_deadlines_grow_with_each_attempt_and_with_long_replies() -> None:
+    """A reply that was cut off once, or is long, needs more time."""
+    policy = RetryPolicy(timeout=100.0)
+    assert [policy.deadline(attempt) for attempt in (1, 2, 3)] == [100.0, 150.0, 225.0]
+    assert [policy.deadline(1, tokens) for tokens in (0, 512, 4096, 16_384)] == [100.0, 100.0, 100.0, 400.0]
+
+
 def test_what_is_never_tried_again() -> None:
     """A refused request at once, anything else at the end of its budget."""
     assert retry_delay(POLICY, RequestRefused("x", status=400), 1, 0.5) is None
