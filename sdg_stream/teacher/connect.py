@@ -66,8 +66,8 @@ async def connect(
         concurrency: how many sequences are in flight at most; ``auto`` finds what the servers carry.
         rpm: requests a minute at most; what a server's headers say holds in any case.
         tpm: tokens a minute at most, prompts and replies together; likewise.
-        timeout: seconds for a call's first attempt, from its admission on; later attempts, and replies of more
-            than 4,096 tokens, get more.
+        timeout: seconds for a call's first attempt, from its admission on; later attempts, and replies of
+            more than 4,096 tokens, get more.
         max_attempts: attempts a call may take. Being told "less" and the failures of an outage do not count.
         max_outage: seconds without any answer after which the teacher is given up.
         affinity: send prompts that begin alike to the same replica, where load allows.

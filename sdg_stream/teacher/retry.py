@@ -17,8 +17,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_attempts: attempts a call may take, the first included.
-        timeout: the first attempt's deadline for replies of up to 4,096 tokens, longer ones get more; each further attempt gets half as much again, since an attempt
-            that was cut off once would be cut off again at the same deadline.
+        timeout: the first attempt's deadline for replies of up to 4,096 tokens, longer ones get more. Each
+            further attempt gets half as much again, since one that was cut off once would be cut off again.
         first_delay: the first pause; it doubles with each attempt.
         longest_delay: where the doubling ends.
         longest_retry_after: what a server may ask for at most.
