@@ -19,17 +19,16 @@ import argparse
 import json
 import random
 import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import anyio
 import anyio.to_thread
+from simulated import served
 
 import sdg_stream as sdg
 from sdg_stream.catalog import pipelines_dir
@@ -72,7 +71,7 @@ def main() -> None:
         return
     command = [sys.executable, __file__, "--serve", *sys.argv[1:]]
     with ExitStack() as stack:
-        urls = [stack.enter_context(replica(command)) for _ in range(REPLICAS)]
+        urls = [stack.enter_context(served(command)) for _ in range(REPLICAS)]
         concurrency = round(REPLICAS * options.slots * options.surplus)
         for order in options.order or ["documents", "shuffled"]:
             rows = input_rows(options.documents, options.records, shuffled=order == "shuffled")
@@ -84,17 +83,6 @@ def main() -> None:
                     "calls": len(rows),
                 }
                 print(json.dumps({**case, "in_flight": concurrency, **found}), flush=True)
-
-
-@contextmanager
-def replica(command: list[str]) -> Iterator[str]:
-    """A replica's URL, while it runs."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 def input_rows(documents: int, records: int, *, shuffled: bool) -> list[dict[str, Any]]:

@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import anyio
+from simulated import simulated_teacher
 
 import sdg_stream as sdg
 from sdg_stream.abc import Backend, CallShape, HttpReply, Request
@@ -76,20 +75,10 @@ def main() -> int:
     return 0 if good else 1
 
 
-@contextmanager
-def simulated(slots: int, latency: float) -> Iterator[str]:
+def simulated(slots: int, latency: float) -> AbstractContextManager[str]:
     """The URL of a fresh simulated teacher."""
-    command = [sys.executable, "-m", "sdg_stream", "simulate", "--port", "0", "--slots", str(slots)]
-    command += ["--latency", "lognormal", "--latency-seconds", str(latency), "--reply", "A short reply."]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as server:
-        try:
-            assert server.stdout is not None
-            yield next(word for line in server.stdout for word in line.split() if word.endswith("/v1"))
-        finally:
-            server.terminate()
+    lengths = ("--latency", "lognormal", "--latency-seconds", str(latency))
+    return simulated_teacher("--slots", str(slots), *lengths, "--reply", "A short reply.")
 
 
 async def measure(url: str, limit: int | Literal["auto"], hidden: bool, seconds: float) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import anyio
+from simulated import simulated_teacher
 
 import sdg_stream as sdg
 
@@ -106,12 +107,8 @@ def run_case(kind: str, count: int, folder: Path) -> None:
         assert report.pending == 0
         return report.rows, time.monotonic() - started
 
-    server = [sys.executable, "-m", "sdg_stream", "simulate", "--port", "0", "--latency", "zero"]
-    with subprocess.Popen(server, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            rows, seconds = anyio.run(run, _url(process), backend_options={"use_uvloop": True})
-        finally:
-            process.terminate()
+    with simulated_teacher("--latency", "zero") as url:
+        rows, seconds = anyio.run(run, url, backend_options={"use_uvloop": True})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         json.dumps(
@@ -125,15 +122,6 @@ def run_case(kind: str, count: int, folder: Path) -> None:
             }
         )
     )
-
-
-def _url(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    for line in process.stdout:
-        for word in line.split():
-            if word.startswith("http://"):
-                return word.rstrip(".,")
-    raise RuntimeError("the simulated teacher did not say its URL")
 
 
 if __name__ == "__main__":

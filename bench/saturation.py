@@ -16,8 +16,6 @@ import argparse
 import heapq
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +24,7 @@ from urllib.request import urlopen
 
 import anyio
 import anyio.to_thread
+from simulated import simulated_teacher
 
 import sdg_stream as sdg
 from sdg_stream.abc import Api, Completion, Request
@@ -115,20 +114,15 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=SLOTS + 8)
     parser.add_argument("--repeat", type=int, default=1)
     options = parser.parse_args()
-    server = [sys.executable, "-m", "sdg_stream", "simulate", "--port", "0", "--slots", str(SLOTS)]
-    server += ["--latency", "lognormal", "--latency-seconds", str(MEAN)]
-    with subprocess.Popen(server, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            url = _url(process)
-            for case in options.case:
-                for order in options.order:
-                    count = options.calls if case == "one_stage" else options.seeds
-                    results = [
-                        run_case(case, order, url, count, options.concurrency) for _ in range(options.repeat)
-                    ]
-                    print(json.dumps(_median(results)), flush=True)
-        finally:
-            process.terminate()
+    latency = ("--latency", "lognormal", "--latency-seconds", str(MEAN))
+    with simulated_teacher("--slots", str(SLOTS), *latency) as url:
+        for case in options.case:
+            for order in options.order:
+                count = options.calls if case == "one_stage" else options.seeds
+                results = [
+                    run_case(case, order, url, count, options.concurrency) for _ in range(options.repeat)
+                ]
+                print(json.dumps(_median(results)), flush=True)
 
 
 def run_case(
@@ -233,15 +227,6 @@ def _median(results: list[dict[str, Any]]) -> dict[str, Any]:
     middle = statistics.median_low(ratios)
     chosen = next(result for result in results if result["over_bound"] == middle)
     return {**chosen, "runs": len(results), "spread": [ratios[0], ratios[-1]]}
-
-
-def _url(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    for line in process.stdout:
-        for word in line.split():
-            if word.startswith("http://"):
-                return word.rstrip(".,")
-    raise RuntimeError("the simulated teacher did not say its URL")
 
 
 if __name__ == "__main__":

@@ -18,18 +18,18 @@ import asyncio
 import json
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import anyio
 import orjson
+from simulated import served, simulated_teacher
 
 import sdg_stream as sdg
 from sdg_stream.abc import Backend, CallShape, Request
@@ -205,19 +205,11 @@ def _cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-@contextmanager
-def running(server: str) -> Iterator[str]:
+def running(server: str) -> AbstractContextManager[str]:
     """A server in a process of its own; its URL."""
-    simulate = [sys.executable, "-m", "sdg_stream", "simulate", "--port", "0", "--latency", "zero"]
-    simulate += ["--reply", REPLY]
-    command = simulate if server == "simulated" else [sys.executable, __file__, "--serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            assert process.stdout is not None
-            words = (word for line in process.stdout for word in line.split())
-            yield next(word.rstrip(".,") for word in words if word.startswith("http://"))
-        finally:
-            process.terminate()
+    if server == "simulated":
+        return simulated_teacher("--latency", "zero", "--reply", REPLY)
+    return served([sys.executable, __file__, "--serve"])
 
 
 class Canned(asyncio.Protocol):
