@@ -274,10 +274,13 @@ class Context:
             raise LookupError(f"no catalog to look up the block type {block_type!r} in")
         return self._resolve(block_type)
 
-    def warn(self, code: str, message: str) -> None:
-        """Tell the user something that stops nothing; ``code`` is a stable word for it."""
+    def warn(self, code: str, message: str, *, of_run: bool = False) -> None:
+        """Tell the user something that stops nothing; ``code`` is a stable word for it.
+
+        ``of_run`` says that it is not about this block: of several blocks that tell the same, one is heard.
+        """
         if self._notice is not None:
-            self._notice(code, f"{self.name}: {message}")
+            self._notice(code, message if of_run else f"{self.name}: {message}")
 
 
 C = TypeVar("C", bound=BlockConfig)

@@ -34,7 +34,8 @@ def chat_wrapper(
     if not used:
         return str
     if guessed and model_prompt is None:
-        context.warn("default_family", f"the model {model!r} tells no family, prompts are wrapped for {name}")
+        words = f"{model!r} tells no model family: prompts are wrapped for {name}; see --model-family"
+        context.warn("default_family", words, of_run=True)
     return wrapper
 
 
