@@ -6,9 +6,6 @@
 
 Each run is a pipeline of one LLMBlock (prompts rendered, replies parsed, rows written) against a server in a
 process of its own. One JSON line a run; each case with ``--concurrency auto`` and with the server's slots.
-Rows leave as they settle (``order="none"``): in input order a record that hangs twice (12.5 s here) fills the
-window of 32 records a slot with what waits behind it, and slots stay empty until it is answered.
-
 mixed     2 % each of 429, 500, resets, hangs and bodies that end halfway. ``throughput`` is the answers a
           second over those of the run without faults, less the slots that failed attempts held meanwhile (a
           hang holds one for its deadline). Both are taken from 1.5 deadlines on until the last
@@ -321,7 +318,7 @@ async def _run(server: Server, folder: Path, limit: Limit, calls: int, kill_at: 
         else:
             tasks.start_soon(_interrupt, server, teacher, kill_at)
         before = time.process_time()
-        report = await pipeline.run(rows, folder / "out.jsonl", teacher, order="none")
+        report = await pipeline.run(rows, folder / "out.jsonl", teacher)
         done = Run(report, teacher, time.process_time() - before)
         tasks.cancel_scope.cancel()
     done.samples, done.lost, done.stats = samples, wire.lost, server.stats()

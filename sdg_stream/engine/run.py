@@ -29,6 +29,7 @@ SYNC_SECONDS = 1.0
 PROGRESS_SECONDS = 0.5
 GRACE_SECONDS = 10.0  # for writing what is settled when a run is stopped
 MIN_WINDOW = 2048  # roots
+WINDOW_PER_SLOT = 64  # roots: room behind one that takes as long as so many others
 ROWS_WINDOW = 256  # of a pipeline that asks nobody: nothing in it takes long
 LOOK_AHEAD = MIN_WINDOW // 2  # input rows that may wait for the first stage, grouped by their documents
 
@@ -79,7 +80,7 @@ class Engine:
         self._sinks = [sink] if rejects is None else [rejects, sink]
         self._channels: list[Channel] = []
         asks = any(stage.kind == "calls" for stage in plan.stages)
-        self._window = Window(lambda: max(MIN_WINDOW, 32 * slots()) if asks else ROWS_WINDOW)
+        self._window = Window(lambda: max(MIN_WINDOW, WINDOW_PER_SLOT * slots()) if asks else ROWS_WINDOW)
         self._final_window = self._window
         self._tracker = Tracker(self._make_gates())
         self._governor: Governor | None = None

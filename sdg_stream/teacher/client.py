@@ -131,6 +131,7 @@ class TeacherClient:
             completion_tokens=caller.completion_tokens,
             tokens_estimated=caller.estimated,
             saved_calls=self._coalescer.saved_calls,
+            free_retries=caller.free_retries,
             hedged_calls=hedging.hedges if hedging else 0,
             outages=sum(breaker.outages for breaker in breakers),
             outage_seconds=sum(breaker.outage_seconds for breaker in breakers),

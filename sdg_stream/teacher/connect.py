@@ -100,6 +100,7 @@ async def connect(
             headers=headers,
             secrets=secrets,
             wait_ready=wait_ready,
+            timeout=timeout,
             hook=hook,
         )
         taken = _usable(found)

@@ -8,6 +8,7 @@ replies are asked for uncompressed, redirects are not followed, and proxies are 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import ssl
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ __all__ = ["AiohttpBackend", "proxy_for"]
 KEEPALIVE_SECONDS = 4.0
 CONNECT_SECONDS = 10.0
 DNS_SECONDS = 300
+LARGE_BODY = 1024 * 1024  # bytes, from which on aiohttp wants a file
 MAX_BODY = 64 * 1024 * 1024  # bytes
 _END_SECONDS = 1.0  # for the end of a body after the end mark of the stream in it
 _NO_SOCKETS = frozenset((errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS))
@@ -90,7 +92,7 @@ class AiohttpBackend:
             async with self._session.request(
                 method,
                 url,
-                data=body,
+                data=body if body is None or len(body) < LARGE_BODY else io.BytesIO(body),
                 headers=headers,
                 timeout=self._timeout(timeout),
                 allow_redirects=False,

@@ -14,6 +14,7 @@ from ..config.decode import nearest
 from ..errors import TeacherUnusable
 from ..events import EventHook
 from .probe import EndpointFacts, Probe
+from .waiting import PROBE_SECONDS
 
 __all__ = ["PreflightReport", "missing_model", "preflight"]
 
@@ -71,6 +72,7 @@ async def preflight(
     headers: Mapping[str, str] | None = None,
     secrets: Sequence[str] = (),
     wait_ready: float = 0.0,
+    timeout: float = PROBE_SECONDS,
     thorough: bool = False,
     context: ssl.SSLContext | None = None,
     hook: EventHook | None = None,
@@ -86,6 +88,7 @@ async def preflight(
         headers: of every request to the API.
         secrets: not to be repeated from servers' words.
         wait_ready: seconds to wait for servers that are starting.
+        timeout: seconds for one small request.
         thorough: also try the other API and lists of prompts, measure, and look at the certificate: what only
             people want to know.
         context: whom to trust, for the look at the certificate.
@@ -94,7 +97,8 @@ async def preflight(
     Raises:
         ConfigError: a URL is none.
     """
-    probes = [Probe(backend, url, headers=headers or {}, secrets=secrets) for url in urls]
+    seconds = min(PROBE_SECONDS, timeout)
+    probes = [Probe(backend, url, headers=headers or {}, secrets=secrets, seconds=seconds) for url in urls]
     wanted: tuple[Api, ...] = _APIS if api == "auto" else (api,)
 
     async def begin(probe: Probe) -> None:

@@ -95,16 +95,24 @@ class Probe:
         url: where the API begins, with ``name=`` before it for an endpoint of that pool.
         headers: of every request below ``url``.
         secrets: not to be repeated from the server's words.
+        seconds: for one small request.
     """
 
     def __init__(
-        self, backend: Backend, url: str, *, headers: Mapping[str, str], secrets: Sequence[str] = ()
+        self,
+        backend: Backend,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        secrets: Sequence[str] = (),
+        seconds: float = PROBE_SECONDS,
     ) -> None:
         name, url = split_name(url)
         self.facts = EndpointFacts(url=checked_url(url), name=name)
         self._backend = backend
         self._headers = {"Content-Type": "application/json", **headers}
         self._secrets = tuple(secrets)
+        self._seconds = seconds
         self._absent: dict[Api, str] = {}
 
     # ------------------------------------------------------------ models
@@ -226,7 +234,7 @@ class Probe:
 
     async def _post(self, api: Api, body: bytes) -> HttpReply:
         url = self.facts.url + _PATHS[api]
-        reply = await self._backend.send("POST", url, body, headers=self._headers, timeout=PROBE_SECONDS)
+        reply = await self._backend.send("POST", url, body, headers=self._headers, timeout=self._seconds)
         for name, value in reply.headers.items():
             if "ratelimit" in name.lower():
                 self.facts.rate_limits[name.lower()] = value

@@ -167,7 +167,7 @@ async def test_row_04_a_stale_connection_costs_nothing(transport: Transport) -> 
         for number in range(10):
             assert await ask(client, f"question {number}") == "fine"
         assert client.report().failures == {}
-        assert client._caller.free_retries >= 5
+        assert client.report().free_retries >= 5
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])
