@@ -6,6 +6,7 @@
 
 Each run is a pipeline of one LLMBlock (prompts rendered, replies parsed, rows written) against a server in a
 process of its own. One JSON line a run; each case with ``--concurrency auto`` and with the server's slots.
+
 mixed     2 % each of 429, 500, resets, hangs and bodies that end halfway. ``throughput`` is the answers a
           second over those of the run without faults, less the slots that failed attempts held meanwhile (a
           hang holds one for its deadline). Both are taken from 1.5 deadlines on until the last
@@ -158,9 +159,9 @@ class Run:
         return self.teacher.answered[-1] - self.teacher.begun[0]
 
     @property
-    def slots(self) -> int:
-        """The limit at the end."""
-        return self.report.teacher.slots if self.report.teacher else 0
+    def slots(self) -> float:
+        """The limit, on average over the run."""
+        return self.report.teacher.open_slot_seconds / self.seconds if self.report.teacher else 0.0
 
     @property
     def settled(self) -> tuple[float, float]:
