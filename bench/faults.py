@@ -9,7 +9,7 @@ process of its own. One JSON line a run; each case with ``--concurrency auto`` a
 
 mixed     2 % each of 429, 500, resets, hangs and bodies that end halfway. ``throughput`` is the answers a
           second over those of the run without faults, less the slots that failed attempts held meanwhile (a
-          hang holds one for its deadline). Both are taken from 1.5 deadlines on until the last
+          hang holds one for its deadline); with auto nothing is taken off, since it takes more slots. Both are taken from 1.5 deadlines on until the last
           call was begun: a hang at the end leaves the other slots idle whatever a client does.
 outage    the server is killed a third of the way through and started again after 10 s.
 refusals  10 % of the attempts get a 429 without Retry-After. ``goodput`` is held against the run without
@@ -159,11 +159,6 @@ class Run:
         return self.teacher.answered[-1] - self.teacher.begun[0]
 
     @property
-    def slots(self) -> float:
-        """The limit, on average over the run."""
-        return self.report.teacher.open_slot_seconds / self.seconds if self.report.teacher else 0.0
-
-    @property
     def settled(self) -> tuple[float, float]:
         """From when as many hangs end as begin, until the last call was begun."""
         return self.teacher.begun[0] + SETTLED, self.teacher.begun[-1]
@@ -218,7 +213,7 @@ def mixed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         sound = run(LOGNORMAL, (), limit, options.calls)
         yield {"faults": False, **sound.account(limit)}
         faulty = run(LOGNORMAL, MIXED, limit, options.calls)
-        free = min(SLOTS, faulty.slots - faulty.lost_slots)
+        free = SLOTS if limit == "auto" else SLOTS - faulty.lost_slots
         corrected = sound.rate * free / SLOTS
         yield {
             "faults": faulty.stats["faults"],
