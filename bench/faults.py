@@ -9,8 +9,9 @@ process of its own. One JSON line a run; each case with ``--concurrency auto`` a
 
 mixed     2 % each of 429, 500, resets, hangs and bodies that end halfway. ``throughput`` is the answers a
           second over those of the run without faults, less the slots that failed attempts held meanwhile (a
-          hang holds one for its deadline); with auto nothing is taken off, since it takes more slots. Both are taken from 1.5 deadlines on until the last
-          call was begun: a hang at the end leaves the other slots idle whatever a client does.
+          hang holds one for its deadline); with auto nothing is taken off, since it takes more slots. Both
+          are taken from 1.5 deadlines on until the last call was begun: a hang at the end leaves the other
+          slots idle whatever a client does.
 outage    the server is killed a third of the way through and started again after 10 s.
 refusals  10 % of the attempts get a 429 without Retry-After. ``goodput`` is held against the run without
           faults over the whole time, and ``goodput_settled`` over the time that is compared above.
