@@ -23,7 +23,7 @@ from ..errors import RecordError, TeacherUnusable
 
 __all__ = ["AnswerStore", "Coalescer", "MemoryAnswers", "request_key"]
 
-MEMORY = 4 * 1024 * 1024  # bytes: identical requests come close together, memory stays flat
+MEMORY = 2 * 1024 * 1024  # bytes: identical requests come close together, memory stays flat
 ENTRY_BYTES = 400  # what an entry takes besides its texts
 LOGPROB_BYTES = 100  # a character
 
