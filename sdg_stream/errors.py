@@ -35,6 +35,7 @@ __all__ = [
     "SdgStreamError",
     "ServerFailed",
     "TeacherUnusable",
+    "first_leaf",
 ]
 
 
@@ -147,3 +148,12 @@ class RequestRefused(AttemptError):
     def __init__(self, message: str, *, status: int = 0, reason: str = "request_refused") -> None:
         super().__init__(message, status=status)
         self.reason = reason
+
+
+def first_leaf(error: BaseException) -> BaseException:
+    """The exception that a person should see out of nested groups: a real error before a cancellation."""
+    while isinstance(error, BaseExceptionGroup):
+        error = next(
+            (inner for inner in error.exceptions if isinstance(inner, Exception)), error.exceptions[0]
+        )
+    return error

@@ -46,7 +46,10 @@ class BlockReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitChange(msgspec.Struct, frozen=True):
-    """The limit of slots became ``limit``, ``seconds`` after the first call, and why, in words."""
+    """The limit of slots became ``limit``, and why, in words.
+
+    ``seconds`` are monotonic; in a report they count from the first call.
+    """
 
     seconds: float
     limit: int

@@ -15,7 +15,7 @@ import anyio
 from ..abc import AsyncBlock, Block, BlockConfig, Context, Flow, GroupBlock, RowBlock
 from ..config.decode import decode_struct
 from ..config.yaml import Document
-from ..errors import ConfigError, Problem, RecordError
+from ..errors import ConfigError, Problem, RecordError, first_leaf
 from ..record import Columns, Record
 
 __all__ = ["IterBlock"]
@@ -169,13 +169,13 @@ class _AsyncIter(AsyncBlock[IterBlock.Config]):
             except RecordError as error:
                 errors[iteration] = error
 
-        stopped: Exception | None = None
+        stopped: BaseException | None = None
         try:
             async with anyio.create_task_group() as group:
                 for iteration, copy in enumerate(copies):
                     group.start_soon(run, iteration, copy)
         except ExceptionGroup as several:
-            stopped = _first(several)
+            stopped = first_leaf(several)
         _keep_calls(record, copies)
         if stopped is not None:
             raise stopped
@@ -208,12 +208,6 @@ class _GroupIter(GroupBlock[IterBlock.Config]):
                 errors[iteration] = error
         self._failures.settle(errors, anything_left=bool(results))
         return results
-
-
-def _first(several: ExceptionGroup[Exception]) -> Exception:
-    """The first exception that is not itself a group."""
-    error = several.exceptions[0]
-    return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 def _keep_calls(record: Record, copies: Iterable[Record]) -> None:

@@ -175,7 +175,6 @@ class Governor:
         self.limits = limits
         self.opened = 0
         self.settled = 0
-        self.committed = 0
         self.rows = 0
         self._promised = 0  # rows of roots that have settled and are not committed yet
         self._rate = RowsPerRoot()
@@ -222,7 +221,6 @@ class Governor:
 
     def root_committed(self, rows: int, lost: int = 0) -> None:
         """A settled root is in the output with ``rows`` rows; ``lost`` more could not be written."""
-        self.committed += 1
         self._promised -= rows + lost
         self.rows += rows
         self._again()

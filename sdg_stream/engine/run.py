@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from ..abc import Sink, Source, SourceItem
-from ..errors import OutputError, RecordError, SdgStreamError
+from ..errors import OutputError, RecordError, SdgStreamError, first_leaf
 from ..events import Event, EventHook, Notice, Progress, RunFinished, RunReport
 from ..record import Columns, Record
 from .chain import Chain
@@ -333,12 +333,3 @@ class Engine:
         if not position or not size or not self.stats.roots:
             return None
         return max(self.stats.roots, round(self.stats.roots * int(size) / int(position)))
-
-
-def first_leaf(error: BaseException) -> BaseException:
-    """The exception that a person should see out of nested groups: a real error before a cancellation."""
-    while isinstance(error, BaseExceptionGroup):
-        error = next(
-            (inner for inner in error.exceptions if isinstance(inner, Exception)), error.exceptions[0]
-        )
-    return error

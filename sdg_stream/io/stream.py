@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 
+from ..errors import first_leaf
 from ..record import Columns
 
 __all__ = ["RowStream"]
@@ -57,10 +58,7 @@ class RowStream:
                     self._receiver.close()  # first: a cancelled run must not wait for the reader
                     tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            error: BaseException = group
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            raise error from group
+            raise first_leaf(group) from group
 
     async def _run(self, run: Callable[[], Awaitable[Any]]) -> None:
         await run()

@@ -21,7 +21,7 @@ import math
 from collections import deque
 from typing import Literal, TypeAlias
 
-from .controller import LimitChange
+from ..events import LimitChange
 from .metrics import ServerMetrics
 from .windows import Share, Window, gain
 

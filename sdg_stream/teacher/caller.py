@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import anyio
 
-from ..abc import Api, Backend, Completion, HttpReply, Request
+from ..abc import Backend, Completion, HttpReply, Request
 from ..errors import (
     AttemptError,
     ConfigError,
@@ -31,11 +31,10 @@ from .hedging import Hedging, hedged
 from .rates import Estimates, Rates
 from .retry import RetryBudget, RetryPolicy, retry_delay
 from .routing import Endpoint, Outcome, Router, outcome_of
-from .wire import Decoded, decode_reply, encode_request, failure
+from .wire import PATHS, Decoded, decode_reply, encode_request, failure
 
 __all__ = ["Caller"]
 
-PATHS: dict[Api, str] = {"completions": "/completions", "chat": "/chat/completions"}
 CHARS_PER_TOKEN = 4  # for servers that do not say what they used
 REFUSED_AT_FIRST = 20  # calls that are refused before any is answered: then all will be
 
@@ -72,7 +71,6 @@ class Caller:
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.estimated = False
-        self.last_reply = 0.0
         self._backend = backend
         self._headers = dict(headers)
         self._secrets = tuple(secrets)
@@ -192,7 +190,6 @@ class Caller:
             return lambda: self._sent(call, other, seconds)
 
         found = await hedged(lambda: self._sent(call, endpoint, seconds), patience, second)
-        hedging.won += found[1] is not endpoint
         hedging.learn(request, time.monotonic() - now)
         return found
 
@@ -231,7 +228,7 @@ class Caller:
 
     def _completed(self, call: _Call, attempt: Attempt, decoded: Decoded, endpoint: Endpoint) -> Completion:
         """An answer: account for it and tell everybody."""
-        now = self.last_reply = time.monotonic()
+        now = time.monotonic()
         shape, admission = call.request.shape, self.admission
         self._given_up_in_row = 0
         if not self._answered:

@@ -18,14 +18,14 @@ from .client import TeacherClient
 from .controller import Controller, Fixed
 from .http import AiohttpBackend
 from .lean import LeanBackend
-from .preflight import PreflightReport, missing_model, preflight
+from .preflight import PreflightReport, preflight
 from .probe import EndpointFacts, checked_url, split_name
 from .rates import Rates
 from .retry import RetryPolicy
 from .routing import Endpoint
 from .sockets import ensure_sockets, most_sockets
 
-__all__ = ["DEFAULT_URL", "Transport", "authorization", "connect", "make_backend", "require_model"]
+__all__ = ["DEFAULT_URL", "Transport", "authorization", "connect", "make_backend"]
 
 DEFAULT_URL = "http://localhost:8000/v1"
 Transport: TypeAlias = Literal["auto", "aiohttp", "lean"]
@@ -193,13 +193,6 @@ def _endpoint(facts: EndpointFacts) -> Endpoint:
 def authorization(api_key: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
     """The headers that carry a key, and what must not be repeated from a server's words."""
     return ({"Authorization": f"Bearer {api_key}"}, (api_key,)) if api_key else ({}, ())
-
-
-def require_model(model: str, models: Sequence[str], url: str) -> None:
-    """Raise TeacherUnusable if an endpoint that lists its models does not list this one."""
-    words = missing_model(model, models, url)
-    if words:
-        raise TeacherUnusable(words)
 
 
 def _usable(found: PreflightReport) -> Api:

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import msgspec
-
+from ..events import LimitChange
 from .metrics import ServerMetrics
 
-__all__ = ["Controller", "Fixed", "LimitChange"]
-
-
-class LimitChange(msgspec.Struct, frozen=True):
-    """The limit became ``limit`` at ``seconds`` (on the controller's clock), and why, in words."""
-
-    seconds: float
-    limit: int
-    reason: str
+__all__ = ["Controller", "Fixed"]
 
 
 class Controller(Protocol):

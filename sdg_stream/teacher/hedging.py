@@ -35,13 +35,12 @@ class Hedging:
 
     Attributes:
         attempts: first attempts that were hedged or could have been.
-        hedges: second attempts; ``won`` of them answered first.
+        hedges: second attempts.
     """
 
     def __init__(self) -> None:
         self.attempts = 0
         self.hedges = 0
-        self.won = 0
         self._recent: dict[tuple[bytes, int], _Recent] = {}
 
     def patience(self, request: Request) -> float | None:

@@ -7,7 +7,6 @@ replies are asked for uncompressed, redirects are not followed, and proxies are 
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import ssl
@@ -32,16 +31,21 @@ from ..errors import (
 from .sockets import kept_alive
 from .sse import StreamedReply, streaming_body
 from .tls import tls_context, tls_trouble
+from .transport import (
+    CONNECT_SECONDS,
+    DNS_SECONDS,
+    MAX_BODY,
+    NO_SOCKETS,
+    no_socket_words,
+    origin,
+    redirect_words,
+)
 
 __all__ = ["AiohttpBackend", "proxy_for"]
 
 KEEPALIVE_SECONDS = 4.0
-CONNECT_SECONDS = 10.0
-DNS_SECONDS = 300
 LARGE_BODY = 1024 * 1024  # bytes, from which on aiohttp wants a file
-MAX_BODY = 64 * 1024 * 1024  # bytes
 _END_SECONDS = 1.0  # for the end of a body after the end mark of the stream in it
-_NO_SOCKETS = frozenset((errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS))
 
 
 class AiohttpBackend:
@@ -99,7 +103,9 @@ class AiohttpBackend:
                 proxy=self._proxy_for(url),
             ) as reply:
                 if 300 <= reply.status < 400:
-                    raise TeacherUnusable(_redirect(url, reply))
+                    raise TeacherUnusable(
+                        redirect_words(url, reply.status, reply.headers.get("Location", ""))
+                    )
                 if reply.status == 200 and reply.content_type == "text/event-stream":
                     return await _read_stream(reply)
                 return HttpReply(reply.status, reply.headers, await _read(reply))
@@ -174,10 +180,10 @@ def _no_connection(error: aiohttp.ClientConnectorError, url: str) -> AttemptErro
         cause = error.certificate_error
     trouble = tls_trouble(cause)
     if trouble is not None:
-        return TeacherUnusable(f"no safe connection to {_origin(url)}: {trouble}")
+        return TeacherUnusable(f"no safe connection to {origin(url)}: {trouble}")
     words = _words(error.os_error)
-    if error.os_error.errno in _NO_SOCKETS:  # less, later: as when the server says so
-        return RateLimited(f"this machine has no socket left for one more connection: {words}")
+    if error.os_error.errno in NO_SOCKETS:  # less, later: as when the server says so
+        return RateLimited(no_socket_words(words))
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return ConnectFailed(f"cannot connect to the proxy {error.host}:{error.port}: {words}")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -189,21 +195,6 @@ def _words(error: OSError) -> str:
     """The system's words; asyncio puts its own, with the address, in their place."""
     plain = isinstance(error.errno, int) and error.errno > 0 and not isinstance(error, ssl.SSLError)
     return os.strerror(error.errno) if plain and error.errno is not None else error.strerror or str(error)
-
-
-def _redirect(url: str, reply: aiohttp.ClientResponse) -> str:
-    location = reply.headers.get("Location", "")
-    target = urlsplit(location)
-    to = f"the host {target.netloc.rpartition('@')[2]}" if target.netloc else f"{target.path or 'nowhere'}"
-    return (
-        f"{_origin(url)} answers HTTP {reply.status}, a redirect to {to}. Redirects are not followed, so "
-        "that no key and no prompt goes where nobody sent it: give the right URL with --endpoint-url"
-    )
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 async def _read(reply: aiohttp.ClientResponse) -> bytes:

@@ -9,7 +9,6 @@ replies, follow no redirects and fail with the same errors.
 from __future__ import annotations
 
 import asyncio
-import errno
 import re
 import socket
 from collections.abc import Mapping
@@ -23,15 +22,13 @@ from ..abc import HttpReply
 from ..errors import AttemptError, ConnectFailed, RateLimited, TeacherUnusable
 from .lean_connection import Connection, words_of
 from .sockets import kept_alive
+from .transport import CONNECT_SECONDS, DNS_SECONDS, NO_SOCKETS, no_socket_words, redirect_words
 
 __all__ = ["LeanBackend"]
 
 IDLE_SECONDS = 4.0  # uvicorn closes idle connections after 5 s
-CONNECT_SECONDS = 10.0
 SECOND_ADDRESS_SECONDS = 0.25  # RFC 8305, section 5: how long the first address is tried alone
-DNS_SECONDS = 300.0
 MAX_ROUTES = 1000
-_NO_SOCKETS = frozenset((errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS))
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name: RFC 9110, section 5.6.2
 _CLOSED = "the connections to the teacher have been closed"
 _PRINTABLE = re.compile(r"[!-~]+")
@@ -101,7 +98,7 @@ class LeanBackend:
             raise
         self._give_back(connection, pool)
         if 300 <= reply.status < 400:
-            raise TeacherUnusable(_redirect(url, reply))
+            raise TeacherUnusable(redirect_words(url, reply.status, reply.headers.get("location", "")))
         return reply
 
     async def aclose(self) -> None:
@@ -246,17 +243,6 @@ def _no_connection(error: Exception, pool: _Pool) -> AttemptError:
     words = words_of(error)
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return ConnectFailed(f"cannot find the host {pool.host}: {words}")
-    if getattr(error, "errno", None) in _NO_SOCKETS:  # less, later: as when the server says so
-        return RateLimited(f"this machine has no socket left for one more connection: {words}")
+    if getattr(error, "errno", None) in NO_SOCKETS:  # less, later: as when the server says so
+        return RateLimited(no_socket_words(words))
     return ConnectFailed(f"cannot connect: {words}")
-
-
-def _redirect(url: str, reply: HttpReply) -> str:
-    target = urlsplit(reply.headers.get("location", ""))
-    to = f"the host {target.netloc.rpartition('@')[2]}" if target.netloc else f"{target.path or 'nowhere'}"
-    origin = urlsplit(url)
-    return (
-        f"{origin.scheme}://{origin.netloc} answers HTTP {reply.status}, a redirect to {to}. Redirects are "
-        "not followed, so that no key and no prompt goes where nobody sent it: give the right URL with "
-        "--endpoint-url"
-    )

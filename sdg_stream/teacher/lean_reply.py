@@ -12,10 +12,10 @@ import httptools
 
 from ..abc import HttpReply
 from ..errors import BadReply, ConnectFailed
+from .transport import MAX_BODY
 
 __all__ = ["Headers", "ReplyReader"]
 
-MAX_BODY = 64 * 1024 * 1024  # bytes
 MAX_HEAD = 64 * 1024  # bytes without one of the body: the head, or what a chunked body says about itself
 
 

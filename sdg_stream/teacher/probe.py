@@ -21,14 +21,13 @@ from ..events import EventHook
 from .metrics import read_metrics
 from .tls import inspect_certificate, speaks_tls
 from .waiting import PROBE_SECONDS, first_reply
-from .wire import decode_reply, encode_request, failure, server_words
+from .wire import PATHS, decode_reply, encode_request, failure, server_words
 
 __all__ = ["EndpointFacts", "ListedModel", "Probe", "checked_url", "split_name"]
 
 _TRIES = 3
 _PAUSE = 0.2  # seconds, doubling
 _HANGS_UP = ("closed the connection", "connection failed", "not HTTP")  # words of both backends
-_PATHS: dict[Api, str] = {"completions": "/completions", "chat": "/chat/completions"}
 _OWNERS = {
     "vllm": "vLLM",
     "sglang": "SGLang",
@@ -233,7 +232,7 @@ class Probe:
         )
 
     async def _post(self, api: Api, body: bytes) -> HttpReply:
-        url = self.facts.url + _PATHS[api]
+        url = self.facts.url + PATHS[api]
         reply = await self._backend.send("POST", url, body, headers=self._headers, timeout=self._seconds)
         for name, value in reply.headers.items():
             if "ratelimit" in name.lower():

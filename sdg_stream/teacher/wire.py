@@ -17,12 +17,14 @@ from typing import Any
 import msgspec
 import orjson
 
-from ..abc import CallShape, Choice, HttpReply, Request
+from ..abc import Api, CallShape, Choice, HttpReply, Request
 from ..errors import AttemptError, BadReply, RateLimited, RequestRefused, ServerFailed
 from .refusals import refusal_reason
 
-__all__ = ["Decoded", "decode_models", "decode_reply", "encode_request", "failure", "server_words"]
+__all__ = ["PATHS", "Decoded", "decode_models", "decode_reply", "encode_request", "failure", "server_words"]
 
+PATHS: dict[Api, str] = {"completions": "/completions", "chat": "/chat/completions"}
+"""Where each API is, below an endpoint's URL."""
 WORDS = 500  # characters of a server's message that are kept
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BROKEN_OFF = ("abort", "error")

@@ -83,7 +83,7 @@ def test_limits_are_learnt_from_headers() -> None:
     assert rates.reserve(0.0, 1) == pytest.approx(0.5)
 
 
-def test_anthropic_headers_are_read() -> None:
+def test_headers_with_dates_as_resets_are_read() -> None:
     """Other names, and dates for resets."""
     rates = Rates()
     headers = {
