@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .number import NumberOrAuto
+from .option_lists import LIMITS, PIPELINE, PROBED, SCREEN, TEACHER, Options
 
 if TYPE_CHECKING:
     from ..config.yaml import Document
@@ -74,7 +74,7 @@ def settings_option(function: F) -> F:
 
 def teacher_options(function: F) -> F:
     """How the teacher is reached and asked."""
-    for option in reversed(_TEACHER):
+    for option in reversed(TEACHER):
         function = option(function)
     return function
 
@@ -94,21 +94,21 @@ def endpoint_options(function: F) -> F:
         metavar="URL",
         help="Also look whether this endpoint can be used; repeatable.",
     )
-    for option in reversed((urls, *_PROBED, wait)):
+    for option in reversed((urls, *PROBED, wait)):
         function = option(function)
     return function
 
 
 def pipeline_options(function: F) -> F:
     """What the caller of a pipeline decides, beside the pipeline file."""
-    for option in reversed(_PIPELINE):
+    for option in reversed(PIPELINE):
         function = option(function)
     return function
 
 
 def limit_options(function: F) -> F:
     """Where a run ends before its input does."""
-    for option in reversed(_LIMITS):
+    for option in reversed(LIMITS):
         function = option(function)
     return function
 
@@ -126,178 +126,12 @@ def plugins_option(function: F) -> F:
 
 def screen_options(function: F) -> F:
     """What is shown while a run goes on."""
-    for option in reversed(_SCREEN):
+    for option in reversed(SCREEN):
         function = option(function)
     return function
 
 
-_PROBED: tuple[Callable[[Any], Any], ...] = (
-    click.option("--model-id", metavar="ID", help="Model to ask; by default the only one that is listed."),
-    click.option(
-        "--api-key-env",
-        default="OPENAI_API_KEY",
-        metavar="NAME",
-        callback=lambda _ctx, _param, name: _variable_name(name),
-        help="Environment variable that holds the API key; unset means no key.",
-    ),
-    click.option(
-        "--api-key", metavar="KEY", help="API key. Others on this machine can see it: prefer --api-key-env."
-    ),
-    click.option(
-        "--api",
-        type=click.Choice(["auto", "completions", "chat"]),
-        default="auto",
-        help="Prompts rendered here, or sent as chat messages.",
-    ),
-    click.option(
-        "--ca-file",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="PEM file of the authorities to trust instead of the system's.",
-    ),
-    click.option(
-        "--proxy",
-        metavar="URL",
-        help="HTTP proxy to go through; auto takes that of the environment, which is not used otherwise.",
-    ),
-    click.option(
-        "--stream-replies",
-        is_flag=True,
-        help="Ask for replies as streams, for proxies that cut connections on which nothing moves.",
-    ),
-)
-
-_POSITIVE = click.FloatRange(min=0, min_open=True)
-
-_TEACHER: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--endpoint-url",
-        multiple=True,
-        default=("http://localhost:8000/v1",),
-        metavar="URL",
-        help="OpenAI-compatible endpoint of the teacher; repeatable for replicas.",
-    ),
-    *_PROBED,
-    click.option(
-        "--model-family", metavar="NAME", help="Chat template family; by default from the model's name."
-    ),
-    click.option(
-        "--wait-ready",
-        type=click.FloatRange(min=0),
-        metavar="SECONDS",
-        show_default="60; with --serve 600",
-        help="How long to wait for a server that is starting.",
-    ),
-    click.option(
-        "--serve",
-        metavar="COMMAND",
-        help='Start this server for the run, and stop it afterwards: "vllm serve MODEL".',
-    ),
-    click.option(
-        "--concurrency",
-        type=NumberOrAuto(),
-        default="auto",
-        help="Sequences in flight; auto finds what the servers carry.",
-    ),
-    click.option("--rpm", type=_POSITIVE, metavar="N", help="Requests a minute at most."),
-    click.option(
-        "--tpm", type=_POSITIVE, metavar="N", help="Tokens a minute at most, prompts and replies together."
-    ),
-    click.option(
-        "--timeout",
-        type=click.FloatRange(min=0, min_open=True),
-        default=600.0,
-        metavar="SECONDS",
-        help="For one attempt of a call.",
-    ),
-    click.option(
-        "--max-attempts", type=click.IntRange(min=1), default=6, metavar="N", help="Attempts for one call."
-    ),
-    click.option(
-        "--max-outage",
-        type=_POSITIVE,
-        default=120.0,
-        metavar="SECONDS",
-        help="Without any answer for so long, the teacher is given up.",
-    ),
-    click.option(
-        "--hedge",
-        is_flag=True,
-        help="With several endpoints: ask another one as well when an attempt takes very long.",
-    ),
-    click.option(
-        "--transport",
-        type=click.Choice(["auto", "aiohttp", "lean"]),
-        default="auto",
-        help="HTTP client; lean is for plain http:// and costs less, auto takes it where it can.",
-    ),
-    click.option(
-        "--simulate", is_flag=True, help="Ask a simulated teacher in this process: replies are made up."
-    ),
-)
-
-_PIPELINE: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--num-instructions",
-        type=click.IntRange(min=1),
-        default=30,
-        metavar="N",
-        help="What `n: scaled` stands for in a pipeline.",
-    ),
-    click.option(
-        "--max-num-tokens",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="max_tokens of the block gen_knowledge.",
-    ),
-)
-
-_PRICE = click.FloatRange(min=0)
-
-_LIMITS: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--target",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Stop when N rows are accepted, or a few more.",
-    ),
-    click.option(
-        "--max-candidates", type=click.IntRange(min=1), metavar="N", help="Read at most N input rows for it."
-    ),
-    click.option(
-        "--max-tokens-total",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Of all prompts and replies together.",
-    ),
-    click.option(
-        "--max-cost", type=_POSITIVE, metavar="MONEY", help="In the currency of --price-in and --price-out."
-    ),
-    click.option("--price-in", type=_PRICE, default=0.0, metavar="MONEY", help="Of a million prompt tokens."),
-    click.option("--price-out", type=_PRICE, default=0.0, metavar="MONEY", help="Of a million reply tokens."),
-    click.option(
-        "--max-time", type=_POSITIVE, metavar="SECONDS", help="Start on no more input rows after so long."
-    ),
-)
-
-_SCREEN: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--progress",
-        type=click.Choice(["auto", "rich", "plain", "json", "none"]),
-        default="auto",
-        help="A live panel, a line now and then, or JSON events; on stderr.",
-    ),
-    click.option(
-        "--log-level",
-        type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-        default="info",
-        help="debug also shows each reject.",
-    ),
-    click.option("--log-json", is_flag=True, help="Log lines as JSON."),
-)
-
-
-def _names(options: tuple[Callable[[Any], Any], ...]) -> list[str]:
+def _names(options: Options) -> list[str]:
     """Parameter names of options, read off a command made of them."""
 
     def nothing() -> None: ...
@@ -308,10 +142,10 @@ def _names(options: tuple[Callable[[Any], Any], ...]) -> list[str]:
 
 
 _SECTION_OF = {
-    **dict.fromkeys(_names(_TEACHER), "Teacher"),
-    **dict.fromkeys(_names(_PIPELINE), "Pipeline"),
-    **dict.fromkeys(_names(_LIMITS), "Targets and budgets (what is in flight then is finished)"),
-    **dict.fromkeys(_names(_SCREEN), "Screen"),
+    **dict.fromkeys(_names(TEACHER), "Teacher"),
+    **dict.fromkeys(_names(PIPELINE), "Pipeline"),
+    **dict.fromkeys(_names(LIMITS), "Targets and budgets (what is in flight then is finished)"),
+    **dict.fromkeys(_names(SCREEN), "Screen"),
 }
 
 
@@ -319,16 +153,6 @@ def pick(struct: Callable[..., T], options: Mapping[str, Any]) -> T:
     """A struct from those of the command's options that it has fields for."""
     fields: tuple[str, ...] = struct.__struct_fields__  # type: ignore[attr-defined]
     return struct(**{name: options[name] for name in fields})
-
-
-def _variable_name(name: str) -> str:
-    """Refuse what cannot be a variable's name: it may be the key itself, so it is not repeated."""
-    if not name.isidentifier():
-        raise click.UsageError(
-            "--api-key-env takes the name of an environment variable, such as OPENAI_API_KEY"
-            " (what was given is not shown: it may be a key)"
-        )
-    return name
 
 
 # ---------------------------------------------------------------- the settings file

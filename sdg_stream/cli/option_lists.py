@@ -1,0 +1,190 @@
+"""The options that commands share, by what they are about; :mod:`.options` puts them on commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import click
+
+from .number import NumberOrAuto
+
+__all__ = ["LIMITS", "PIPELINE", "PROBED", "SCREEN", "TEACHER", "Options"]
+
+Options: TypeAlias = tuple[Callable[[Any], Any], ...]
+
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_PRICE = click.FloatRange(min=0)
+
+
+def _variable_name(name: str) -> str:
+    """Refuse what cannot be a variable's name: it may be the key itself, so it is not repeated."""
+    if not name.isidentifier():
+        raise click.UsageError(
+            "--api-key-env takes the name of an environment variable, such as OPENAI_API_KEY"
+            " (what was given is not shown: it may be a key)"
+        )
+    return name
+
+
+PROBED: Options = (
+    click.option("--model-id", metavar="ID", help="Model to ask; by default the only one that is listed."),
+    click.option(
+        "--api-key-env",
+        default="OPENAI_API_KEY",
+        metavar="NAME",
+        callback=lambda _ctx, _param, name: _variable_name(name),
+        help="Environment variable that holds the API key; unset means no key.",
+    ),
+    click.option(
+        "--api-key", metavar="KEY", help="API key. Others on this machine can see it: prefer --api-key-env."
+    ),
+    click.option(
+        "--api",
+        type=click.Choice(["auto", "completions", "chat"]),
+        default="auto",
+        help="Prompts rendered here, or sent as chat messages.",
+    ),
+    click.option(
+        "--ca-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="PEM file of the authorities to trust instead of the system's.",
+    ),
+    click.option(
+        "--proxy",
+        metavar="URL",
+        help="HTTP proxy to go through; auto takes that of the environment, which is not used otherwise.",
+    ),
+    click.option(
+        "--stream-replies",
+        is_flag=True,
+        help="Ask for replies as streams, for proxies that cut connections on which nothing moves.",
+    ),
+)
+
+TEACHER: Options = (
+    click.option(
+        "--endpoint-url",
+        multiple=True,
+        default=("http://localhost:8000/v1",),
+        metavar="URL",
+        help="OpenAI-compatible endpoint of the teacher; repeatable for replicas.",
+    ),
+    *PROBED,
+    click.option(
+        "--model-family", metavar="NAME", help="Chat template family; by default from the model's name."
+    ),
+    click.option(
+        "--wait-ready",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        show_default="60; with --serve 600",
+        help="How long to wait for a server that is starting.",
+    ),
+    click.option(
+        "--serve",
+        metavar="COMMAND",
+        help='Start this server for the run, and stop it afterwards: "vllm serve MODEL".',
+    ),
+    click.option(
+        "--concurrency",
+        type=NumberOrAuto(),
+        default="auto",
+        help="Sequences in flight; auto finds what the servers carry.",
+    ),
+    click.option("--rpm", type=_POSITIVE, metavar="N", help="Requests a minute at most."),
+    click.option(
+        "--tpm", type=_POSITIVE, metavar="N", help="Tokens a minute at most, prompts and replies together."
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=600.0,
+        metavar="SECONDS",
+        help="For one attempt of a call.",
+    ),
+    click.option(
+        "--max-attempts", type=click.IntRange(min=1), default=6, metavar="N", help="Attempts for one call."
+    ),
+    click.option(
+        "--max-outage",
+        type=_POSITIVE,
+        default=120.0,
+        metavar="SECONDS",
+        help="Without any answer for so long, the teacher is given up.",
+    ),
+    click.option(
+        "--hedge",
+        is_flag=True,
+        help="With several endpoints: ask another one as well when an attempt takes very long.",
+    ),
+    click.option(
+        "--transport",
+        type=click.Choice(["auto", "aiohttp", "lean"]),
+        default="auto",
+        help="HTTP client; lean is for plain http:// and costs less, auto takes it where it can.",
+    ),
+    click.option(
+        "--simulate", is_flag=True, help="Ask a simulated teacher in this process: replies are made up."
+    ),
+)
+
+PIPELINE: Options = (
+    click.option(
+        "--num-instructions",
+        type=click.IntRange(min=1),
+        default=30,
+        metavar="N",
+        help="What `n: scaled` stands for in a pipeline.",
+    ),
+    click.option(
+        "--max-num-tokens",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="max_tokens of the block gen_knowledge.",
+    ),
+)
+
+LIMITS: Options = (
+    click.option(
+        "--target",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Stop when N rows are accepted, or a few more.",
+    ),
+    click.option(
+        "--max-candidates", type=click.IntRange(min=1), metavar="N", help="Read at most N input rows for it."
+    ),
+    click.option(
+        "--max-tokens-total",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Of all prompts and replies together.",
+    ),
+    click.option(
+        "--max-cost", type=_POSITIVE, metavar="MONEY", help="In the currency of --price-in and --price-out."
+    ),
+    click.option("--price-in", type=_PRICE, default=0.0, metavar="MONEY", help="Of a million prompt tokens."),
+    click.option("--price-out", type=_PRICE, default=0.0, metavar="MONEY", help="Of a million reply tokens."),
+    click.option(
+        "--max-time", type=_POSITIVE, metavar="SECONDS", help="Start on no more input rows after so long."
+    ),
+)
+
+SCREEN: Options = (
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "rich", "plain", "json", "none"]),
+        default="auto",
+        help="A live panel, a line now and then, or JSON events; on stderr.",
+    ),
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+        default="info",
+        help="debug also shows each reject.",
+    ),
+    click.option("--log-json", is_flag=True, help="Log lines as JSON."),
+)
