@@ -15,11 +15,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
-import orjson
 
+from .calls import Api, CallShape, Choice, Completion, Request
 from .config.decode import decode_struct
 from .config.settings import Settings
 from .config.yaml import Document
@@ -46,104 +46,6 @@ __all__ = [
     "SourceItem",
     "Teacher",
 ]
-
-Api: TypeAlias = Literal["completions", "chat"]
-
-
-class CallShape(msgspec.Struct, frozen=True, gc=False):
-    """What the requests of one block have in common; encoded once, so that a call adds only its prompt.
-
-    ``head`` is the JSON request body up to where the prompt or the messages follow. ``greedy`` says that the
-    same request gets the same answer: its temperature is 0. Shapes that only differ in what is asked again
-    (seed, tokens, choices) are one ``family``: the head of the first of them. ``endpoint`` names the pool of
-    endpoints to ask, empty for the default one.
-    """
-
-    api: Api
-    model: str
-    n: int
-    max_tokens: int
-    head: bytes
-    greedy: bool = False
-    family: bytes = b""
-    endpoint: str = ""
-
-    @classmethod
-    def make(cls, api: Api, params: Mapping[str, Any], endpoint: str = "") -> CallShape:
-        """From request parameters as sent: ``model``, ``n``, ``temperature``, ``extra_body`` merged in."""
-        body = orjson.dumps(params)[:-1]
-        name = b'"prompt":' if api == "completions" else b'"messages":'
-        head = body + (b"," if params else b"") + name
-        return cls(
-            api=api,
-            model=str(params.get("model", "")),
-            n=int(params.get("n") or 1),
-            max_tokens=int(params.get("max_tokens") or 0),
-            head=head,
-            greedy=params.get("temperature") == 0,
-            family=head,
-            endpoint=endpoint,
-        )
-
-    def changed(self, **changes: Any) -> CallShape:
-        """The same family with other parameters; one that is None, and an ``n`` of 1, is not sent."""
-        params: dict[str, Any] = orjson.loads(self.head + b"null}")
-        params.popitem()  # the prompt
-        if "max_tokens" in changes and "max_completion_tokens" in params:
-            changes["max_completion_tokens"] = changes["max_tokens"]
-        params.update(changes)
-        if params.get("n") == 1:
-            del params["n"]
-        made = CallShape.make(self.api, {key: value for key, value in params.items() if value is not None})
-        return msgspec.structs.replace(
-            self, n=made.n, max_tokens=made.max_tokens, head=made.head, greedy=made.greedy
-        )
-
-
-class Request(msgspec.Struct, gc=False):
-    """One call: a prompt (or chat messages) in a shape, and the record that it is made for.
-
-    ``depth`` is the position of the asking block in its pipeline: slots go to the deepest first, then to
-    the oldest ``root``.
-    """
-
-    shape: CallShape
-    prompt: str | list[dict[str, Any]]
-    depth: int = 0
-    root: int = 0
-    path: tuple[int, ...] = ()
-
-
-class Choice(msgspec.Struct, gc=False):
-    """One reply text of a call, exactly as the teacher sent it (null as empty text).
-
-    Attributes:
-        text: the answer.
-        finish_reason: the server's word (``stop``, ``length``, ``content_filter``, ...).
-        reasoning: what the server split off as the model's reasoning.
-        refusal: what the model said instead of an answer, where the API tells the two apart.
-        logprobs: the choice's ``logprobs`` object as it came, if it was asked for.
-    """
-
-    text: str
-    finish_reason: str = ""
-    reasoning: str = ""
-    refusal: str = ""
-    logprobs: Any = None
-
-
-class Completion(msgspec.Struct, gc=False):
-    """What came back for one request: its choices in index order, and what it cost.
-
-    ``seconds`` is the wall time from the first attempt to the reply, waiting for a slot not included.
-    """
-
-    choices: list[Choice]
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    attempts: int = 1
-    endpoint: str = ""
-    seconds: float = 0.0
 
 
 class Teacher(Protocol):

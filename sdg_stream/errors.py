@@ -5,6 +5,7 @@
     ├─ TeacherUnusable    the teacher cannot be used: address, key, model, or it keeps failing  (exit 4)
     ├─ OutputError        the output cannot be written  (exit 5)
     ├─ RunStateError      lock, existing output, damaged or foreign run directory  (exit 6)
+    ├─ Halted             the run is being stopped: this call is not made any more; never leaves a run
     ├─ RecordError        this record ends as a reject; the run goes on (blocks may raise it)
     └─ AttemptError       one attempt of a call failed; never leaves the teacher client
        ├─ ConnectFailed, AttemptTimeout, ServerFailed, BadReply     tried again
@@ -26,6 +27,7 @@ __all__ = [
     "BadReply",
     "ConfigError",
     "ConnectFailed",
+    "Halted",
     "OutputError",
     "Problem",
     "RateLimited",
@@ -100,6 +102,10 @@ class RecordError(SdgStreamError):
         self.reason = reason
         self.message = message
         self.server = server
+
+
+class Halted(SdgStreamError):
+    """The run that this call is for is being stopped, and no attempt of the call is under way."""
 
 
 class AttemptError(SdgStreamError):

@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "sdg_stream"
 
 LAYERS = {
     "errors": 0, "record": 0, "events": 0,
-    "config": 1, "prompts": 1,
+    "config": 1, "prompts": 1, "calls": 1,
     "abc": 2,
-    "blocks": 3, "teacher": 3, "io": 3, "engine": 3,
+    "blocks": 3, "teacher": 3, "io": 3, "engine": 3, "state": 3,
     "catalog": 4, "pipeline": 4, "taxonomy": 4, "mixing": 4, "selection": 4,
     "": 5, "cluster": 5, "generate": 5, "loadtest": 5,
     "observe": 6, "simulator": 6, "testing": 6,

@@ -19,6 +19,7 @@ from ..errors import (
     AttemptError,
     ConfigError,
     ConnectFailed,
+    Halted,
     RateLimited,
     RecordError,
     RequestRefused,
@@ -162,6 +163,19 @@ class Caller:
         return tokens
 
     async def _send(self, call: _Call, seconds: float) -> tuple[Decoded, Endpoint]:
+        """An attempt, unless the run is being stopped."""
+        halt = call.request.halt
+        if halt is None:
+            return await self._attempt(call, seconds)
+        if halt.on:
+            raise Halted
+        halt.running += 1
+        try:
+            return await self._attempt(call, seconds)
+        finally:
+            halt.running -= 1
+
+    async def _attempt(self, call: _Call, seconds: float) -> tuple[Decoded, Endpoint]:
         """An attempt at an endpoint; with hedging perhaps one more at another."""
         request, shape = call.request, call.request.shape
         now = time.monotonic()

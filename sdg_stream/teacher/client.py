@@ -226,7 +226,7 @@ class TeacherClient:
 
 
 def _with_shape(request: Request, shape: CallShape) -> Request:
-    return Request(shape, request.prompt, request.depth, request.root, request.path)
+    return Request(shape, request.prompt, request.depth, request.root, request.path, request.halt)
 
 
 def _joined(parts: Sequence[Completion]) -> Completion:

@@ -12,28 +12,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from hashlib import blake2b
 from typing import Protocol
 
 import anyio
-import orjson
 
 from ..abc import Choice, Completion, Request
 from ..errors import RecordError, TeacherUnusable
 
-__all__ = ["AnswerStore", "Coalescer", "MemoryAnswers", "request_key"]
+__all__ = ["AnswerStore", "Coalescer", "MemoryAnswers"]
 
 MEMORY = 2 * 1024 * 1024  # bytes: identical requests come close together, memory stays flat
 ENTRY_BYTES = 400  # what an entry takes besides its texts
 LOGPROB_BYTES = 100  # a character
-
-
-def request_key(request: Request) -> bytes:
-    """16 bytes that stand for what is sent, and to whom: equal for equal requests of whatever records."""
-    shape, prompt = request.shape, request.prompt
-    content = prompt.encode("utf-8", "surrogatepass") if isinstance(prompt, str) else orjson.dumps(prompt)
-    whom = f"{shape.api} {shape.endpoint}".encode()
-    return blake2b(b"%b\0%b\0%b" % (whom, shape.head, content), digest_size=16).digest()
 
 
 class AnswerStore(Protocol):
@@ -116,7 +106,7 @@ class Coalescer:
         """
         if not request.shape.greedy:
             return await ask(request)
-        key = request_key(request)
+        key = request.key
         while True:
             kept = self._answers.get(key)
             if kept is not None:

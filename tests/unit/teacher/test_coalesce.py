@@ -10,7 +10,7 @@ import pytest
 
 from sdg_stream.abc import CallShape, Choice, Completion, Request
 from sdg_stream.errors import RecordError, TeacherUnusable
-from sdg_stream.teacher.coalesce import ENTRY_BYTES, Coalescer, MemoryAnswers, request_key
+from sdg_stream.teacher.coalesce import ENTRY_BYTES, Coalescer, MemoryAnswers
 
 pytestmark = pytest.mark.anyio
 
@@ -101,9 +101,9 @@ def test_who_is_asked_counts_and_who_asks_does_not() -> None:
     """Another pool of endpoints may serve another model; root, path and depth are not sent."""
     shape = request().shape
     judge = CallShape.make("completions", {"model": "m", "temperature": 0}, "judge")
-    assert request_key(Request(judge, "x")) != request_key(Request(shape, "x"))
-    assert request_key(Request(shape, "x", 1, 2, (3,))) == request_key(Request(shape, "x"))
-    assert request_key(Request(shape, "\ud800")) != request_key(Request(shape, "x"))
+    assert Request(judge, "x").key != Request(shape, "x").key
+    assert Request(shape, "x", 1, 2, (3,)).key == Request(shape, "x").key
+    assert Request(shape, "\ud800").key != Request(shape, "x").key
 
 
 @pytest.mark.parametrize("params", [{"temperature": 0.7}, {"temperature": None}])
