@@ -107,7 +107,7 @@ class Request(msgspec.Struct, gc=False):
         return self._key
 
 
-class Choice(msgspec.Struct, gc=False, array_like=True):
+class Choice(msgspec.Struct, gc=False):
     """One reply text of a call, exactly as the teacher sent it (null as empty text).
 
     Attributes:
@@ -125,7 +125,7 @@ class Choice(msgspec.Struct, gc=False, array_like=True):
     logprobs: Any = None
 
 
-class Completion(msgspec.Struct, gc=False, array_like=True):
+class Completion(msgspec.Struct, gc=False):
     """What came back for one request: its choices in index order, and what it cost.
 
     ``seconds`` is the wall time from the first attempt to the reply, waiting for a slot not included.
