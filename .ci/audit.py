@@ -2,8 +2,8 @@
 
 Run by the Python of the environment that is looked at. The tool that asks, pip-audit, gets an environment of
 its own. A machine that reaches no service that knows says so, loudly, and goes on; then only the floors in
-``pyproject.toml`` hold. What ``pip freeze`` leaves out, the tools that came with Python, is not ours to choose
-and is left out here too.
+``pyproject.toml`` hold. What ``pip freeze`` leaves out, the tools that came with Python, is not ours to
+choose and is left out here too.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from ..teacher.connect import authorization
 from ..teacher.http import AiohttpBackend, proxy_for
 from ..teacher.preflight import PreflightReport, preflight
 from ..teacher.probe import EndpointFacts
+from ..teacher.redaction import proxy_secrets
 from ..teacher.tls import tls_context
 
 __all__ = ["Endpoints", "look", "screen"]
@@ -58,7 +59,7 @@ async def look(asked: Endpoints, api_key: str | None, hook: EventHook) -> Prefli
             model=asked.model_id or "",
             api=asked.api,
             headers=headers,
-            secrets=secrets,
+            secrets=(*secrets, *proxy_secrets(asked.proxy)),
             wait_ready=asked.wait_ready,
             thorough=True,
             context=tls_context(asked.ca_file) if asked.proxy is None else None,

@@ -20,11 +20,12 @@ import anyio
 import anyio.to_thread
 from anyio.abc import Process
 
-from ..abc import HttpReply
+from ..abc import Backend, HttpReply
 from ..errors import AttemptError, ConfigError, ConnectFailed, OutputError, TeacherUnusable
 from ..events import EventHook, Notice
 from ..teacher.http import AiohttpBackend
 from ..teacher.probe import checked_url, split_name
+from ..teacher.redaction import proxy_secrets, redacting, without
 from ..teacher.waiting import first_reply
 
 __all__ = ["serving"]
@@ -70,7 +71,7 @@ async def serving(
             ready in time; the words have the last lines of its log.
     """
     words, url = _split(command), checked_url(split_name(url)[1])
-    backend = AiohttpBackend(ca_file=ca_file, proxy=proxy)
+    backend = redacting(AiohttpBackend(ca_file=ca_file, proxy=proxy), [*secrets, *proxy_secrets(proxy)])
     try:
         await _check_free(url, backend)
         server = await _Server.start(words, Path(log_file), grace, secrets)
@@ -153,11 +154,10 @@ class _Server:
         """The last lines of the log since the start."""
         with self._log_file.open("rb") as log:
             size = log.seek(0, 2)
-            log.seek(max(self._begin, size - _LAST_BYTES))
+            begin = log.seek(max(self._begin, size - _LAST_BYTES))
             text = log.read().decode("utf-8", "replace")
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        lines = text.splitlines()[-LAST_LINES:]
+        whole = text.splitlines()[1 if begin > self._begin else 0 :]  # half a line may hold half a key
+        lines = without("\n".join(whole[-LAST_LINES:]), self._secrets).splitlines()
         return "\n".join([f"The last lines of {self._log_file}:", *(f"  {line}" for line in lines)])
 
     async def stop(self) -> None:
@@ -178,16 +178,17 @@ def _split(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise ConfigError(f"--serve: {error} in {command!r}") from error
+        raise ConfigError(f"--serve: {error} in the command") from error  # which may hold a key
     if not words:
         raise ConfigError('--serve needs a command, such as "vllm serve MODEL"')
     if shutil.which(words[0]) is None:
-        hint = " (no shell looks at it: put env before NAME=value)" if "=" in words[0] else ""
-        raise ConfigError(f"--serve: there is no program {words[0]!r}{hint}")
+        name, equals, _ = words[0].partition("=")
+        hint = "=... (no shell looks at it: put env before NAME=value)" if equals else ""
+        raise ConfigError(f"--serve: there is no program {name!r}{hint}")
     return words
 
 
-async def _check_free(url: str, backend: AiohttpBackend) -> None:
+async def _check_free(url: str, backend: Backend) -> None:
     """Make sure that what answers later is the server that is about to be started."""
     try:
         await backend.send("GET", url + "/models", None, headers={}, timeout=_TAKEN_SECONDS)
@@ -201,7 +202,7 @@ async def _check_free(url: str, backend: AiohttpBackend) -> None:
     )
 
 
-def _looker(url: str, backend: AiohttpBackend) -> Callable[[float], Awaitable[HttpReply]]:
+def _looker(url: str, backend: Backend) -> Callable[[float], Awaitable[HttpReply]]:
     def look(seconds: float) -> Awaitable[HttpReply]:
         return backend.send("GET", url + "/models", None, headers={}, timeout=seconds)
 

@@ -13,7 +13,7 @@ import anyio
 import orjson
 
 from ..abc import Api, Backend, CallShape, Choice, Completion, Request
-from ..errors import AttemptError, RecordError
+from ..errors import AttemptError, RecordError, TeacherUnusable
 from ..events import LimitChange, TeacherReport
 from .breaker import Breaker
 from .caller import Caller
@@ -22,6 +22,7 @@ from .controller import Controller, Fixed
 from .hedging import Hedging
 from .metrics import read_metrics, total
 from .rates import Rates
+from .redaction import redacting
 from .retry import RetryPolicy
 from .routing import Endpoint, Router
 
@@ -70,7 +71,7 @@ class TeacherClient:
         self.max_model_len = max_model_len
         self.structured = structured
         self.honours_n = honours_n
-        self._backend = backend
+        self._backend = backend = redacting(backend, secrets)
         self._endpoints = list(endpoints)
         self._caller = Caller(
             backend,
@@ -161,6 +162,8 @@ class TeacherClient:
                     reply = await self._backend.send("GET", url, None, headers={}, timeout=5.0)
                 except AttemptError:
                     break
+                except TeacherUnusable:  # a redirect: of this page, not of the API
+                    return
                 found = read_metrics(reply.body.decode("utf-8", "replace")) if reply.status == 200 else None
                 if found is None:
                     return

@@ -21,6 +21,7 @@ from .lean import LeanBackend
 from .preflight import PreflightReport, preflight
 from .probe import EndpointFacts, checked_url, split_name
 from .rates import Rates
+from .redaction import proxy_secrets
 from .retry import RetryPolicy
 from .routing import Endpoint
 from .sockets import ensure_sockets, most_sockets
@@ -91,6 +92,7 @@ async def connect(
     if backend is None:
         backend = make_backend(transport, urls, ca_file=ca_file, proxy=proxy, stream=stream)
     headers, secrets = authorization(api_key)
+    secrets += proxy_secrets(proxy)
     try:
         found = await preflight(
             urls,
@@ -191,8 +193,15 @@ def _endpoint(facts: EndpointFacts) -> Endpoint:
 
 
 def authorization(api_key: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The headers that carry a key, and what must not be repeated from a server's words."""
-    return ({"Authorization": f"Bearer {api_key}"}, (api_key,)) if api_key else ({}, ())
+    """The headers that carry a key, and what must not be repeated from a server's words.
+
+    Raises:
+        ConfigError: no header can carry it.
+    """
+    key = (api_key or "").strip()  # files end with a line feed, and variables are read from files
+    if not key.isprintable():
+        raise ConfigError("the API key has a line break or another control character inside")
+    return ({"Authorization": f"Bearer {key}"}, (key,)) if key else ({}, ())
 
 
 def _usable(found: PreflightReport) -> Api:

@@ -39,6 +39,7 @@ from .transport import (
     no_socket_words,
     origin,
     redirect_words,
+    split_url,
 )
 
 __all__ = ["AiohttpBackend", "proxy_for"]
@@ -110,7 +111,8 @@ class AiohttpBackend:
                     return await _read_stream(reply)
                 return HttpReply(reply.status, reply.headers, await _read(reply))
         except (TimeoutError, aiohttp.ClientError) as error:
-            raise _failure(error, url, timeout) from error
+            failed, cause = _failure(error, url, timeout), _harmless(error)
+        raise failed from cause
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -148,8 +150,8 @@ def proxy_for(url: str, proxy: str | None) -> str | None:
 
 
 def _check_proxy(proxy: str) -> None:
-    parts = urlsplit(proxy)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    parts = split_url(proxy)
+    if parts is None or parts.scheme not in {"http", "https"}:
         raise ConfigError("--proxy takes auto, or the URL of an HTTP proxy such as http://proxy:3128")
 
 
@@ -172,6 +174,13 @@ def _failure(error: Exception, url: str, timeout: float) -> AttemptError | Teach
     # A server may close an idle connection just as it is used again; aiohttp does not tell that from a reset.
     stale = isinstance(error, aiohttp.ClientOSError)
     return ConnectFailed(f"the connection failed: {error or type(error).__name__}", stale=stale)
+
+
+def _harmless(error: Exception) -> Exception | None:
+    """What may be shown as the cause: aiohttp's errors hold the request's headers and the proxy's URL."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error
+    return error if isinstance(error, TimeoutError) else None
 
 
 def _no_connection(error: aiohttp.ClientConnectorError, url: str) -> AttemptError | TeacherUnusable:

@@ -53,6 +53,9 @@ class _Route(msgspec.Struct):
     head: bytes
     pool: _Pool
 
+    def __repr__(self) -> str:
+        return f"<_Route to {self.pool.host}:{self.pool.port}>"  # the headers hold the key
+
 
 class LeanBackend:
     """Implements :class:`~sdg_stream.abc.Backend` for plain HTTP. Construct it on a running event loop."""

@@ -19,7 +19,9 @@ from ..abc import Api, Backend, CallShape, HttpReply, Request
 from ..errors import AttemptError, BadReply, ConfigError, ConnectFailed, RequestRefused, TeacherUnusable
 from ..events import EventHook
 from .metrics import read_metrics
+from .redaction import Secrets, redacting
 from .tls import inspect_certificate, speaks_tls
+from .transport import split_url
 from .waiting import PROBE_SECONDS, first_reply
 from .wire import PATHS, decode_reply, encode_request, failure, server_words
 
@@ -108,9 +110,10 @@ class Probe:
     ) -> None:
         name, url = split_name(url)
         self.facts = EndpointFacts(url=checked_url(url), name=name)
-        self._backend = backend
+        self._backend = redacting(backend, secrets)
         self._headers = {"Content-Type": "application/json", **headers}
         self._secrets = tuple(secrets)
+        self._hidden = Secrets(secrets)
         self._seconds = seconds
         self._absent: dict[Api, str] = {}
 
@@ -132,7 +135,7 @@ class Probe:
         if reply.status != 200:
             raise TeacherUnusable(f"{facts.url}/models answered {failure(reply, self._secrets).message}")
         facts.models, owner = _read_models(reply.body, facts.url, self._secrets)
-        facts.server = _OWNERS.get(owner, "") or reply.headers.get("Server", "")
+        facts.server = _OWNERS.get(owner, "") or self._hidden.out_of(reply.headers.get("Server", ""))
 
     async def _models(self, seconds: float) -> HttpReply:
         try:
@@ -236,7 +239,7 @@ class Probe:
         reply = await self._backend.send("POST", url, body, headers=self._headers, timeout=self._seconds)
         for name, value in reply.headers.items():
             if "ratelimit" in name.lower():
-                self.facts.rate_limits[name.lower()] = value
+                self.facts.rate_limits[name.lower()] = self._hidden.out_of(value)
         if reply.status != 200:
             raise failure(reply, self._secrets)
         return reply
@@ -302,13 +305,14 @@ def checked_url(url: str) -> str:
     Raises:
         ConfigError: it is not the URL of an endpoint.
     """
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(f"{url!r} is not the URL of an endpoint; one looks like http://localhost:8000/v1")
-    if parts.username or parts.password:
+    plain = url.partition("?")[0].partition("#")[0]
+    if "@" in plain:  # wherever a slash too few or too many has brought it; it is not repeated
         raise ConfigError(
             "an endpoint's URL must not hold a user name or password; use the API key's variable"
         )
+    parts = split_url(plain if "://" in plain else f"http://{plain}")
+    if parts is None or parts.scheme not in {"http", "https"}:
+        raise ConfigError(f"{plain!r} is not the URL of an endpoint; one looks like http://localhost:8000/v1")
     return urlunsplit(parts._replace(query="", fragment="")).rstrip("/")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 __all__ = [
     "CONNECT_SECONDS",
@@ -13,6 +13,7 @@ __all__ = [
     "no_socket_words",
     "origin",
     "redirect_words",
+    "split_url",
 ]
 
 CONNECT_SECONDS = 10.0
@@ -27,10 +28,20 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def split_url(url: str) -> SplitResult | None:
+    """The parts of a URL that names a host, and no port that cannot be; None if it is none."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.hostname and parts.port != 0 else None
+    except ValueError:  # brackets without an address, ports without a number
+        return None
+
+
 def redirect_words(url: str, status: int, location: str) -> str:
     """Why a redirect is not followed, and where it would have led."""
-    target = urlsplit(location)
-    to = f"the host {target.netloc.rpartition('@')[2]}" if target.netloc else f"{target.path or 'nowhere'}"
+    target = split_url(location)
+    path = location.partition("?")[0].partition("#")[0]
+    to = f"the host {target.netloc.rpartition('@')[2]}" if target else path[:200] or "nowhere"
     return (
         f"{origin(url)} answers HTTP {status}, a redirect to {to}. Redirects are not followed, so that no "
         "key and no prompt goes where nobody sent it: give the right URL with --endpoint-url"

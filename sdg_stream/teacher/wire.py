@@ -19,6 +19,7 @@ import orjson
 
 from ..abc import Api, CallShape, Choice, HttpReply, Request
 from ..errors import AttemptError, BadReply, RateLimited, RequestRefused, ServerFailed
+from .redaction import without
 from .refusals import refusal_reason
 
 __all__ = ["PATHS", "Decoded", "decode_models", "decode_reply", "encode_request", "failure", "server_words"]
@@ -210,10 +211,7 @@ def server_words(body: bytes, secrets: Iterable[str] = ()) -> str:
         title = _TITLE.search(_readable(body))
         words = title.group(1).strip() if title else ""
     words = words or _readable(body) or "(empty body)"
-    for secret in secrets:
-        if secret:
-            words = words.replace(secret, "***")
-    return words[:WORDS]
+    return without(words, secrets)[:WORDS]
 
 
 def _message_of(data: Any) -> str:

@@ -183,7 +183,7 @@ async def test_a_server_that_is_not_ready_in_time(tmp_path: Path, port: int) -> 
         ):
             raise AssertionError
     (note,) = caught.value.__notes__
-    assert note == f"The last lines of {tmp_path / 'log'}:\n  my key is ***"
+    assert note == f"The last lines of {tmp_path / 'log'}:\n  my key is [redacted]"
 
 
 async def test_an_error_inside_comes_out_as_it_is(tmp_path: Path, port: int) -> None:

@@ -170,7 +170,7 @@ async def test_what_no_request_can_overcome_ends_the_run(status: int) -> None:
     with pytest.raises(TeacherUnusable) as caught:
         await client.complete(request())
     assert "sk-secret-1" not in str(caught.value)
-    assert "Incorrect API key provided: ***" in str(caught.value)
+    assert "Incorrect API key provided: [redacted]" in str(caught.value)
     assert len(backend.sent) == 1
 
 

@@ -214,7 +214,7 @@ async def test_a_key_is_not_repeated_from_the_servers_words() -> None:
     """Row 72: servers like to quote the key that they refuse."""
     backend = endpoint(json_reply({"error": {"message": "bad key sk-9"}}, 401))
     report = await look(backend, secrets=["sk-9"])
-    assert "***" in report.problems[0]
+    assert "[redacted]" in report.problems[0]
     assert "sk-9" not in report.problems[0]
 
 

@@ -112,7 +112,7 @@ def test_what_a_status_means(status: int, kind: type[AttemptError]) -> None:
         (b"plain words", "plain words"),
         (b"\x1b[31mred\x1b[0m", "[31mred [0m"),
         (b"", "(empty body)"),
-        (b'{"error": {"message": "key sk-1 is wrong"}}', "key *** is wrong"),
+        (b'{"error": {"message": "key sk-1 is wrong"}}', "key [redacted] is wrong"),
     ],
 )
 def test_the_servers_words_are_made_readable(body: bytes, words: str) -> None:
