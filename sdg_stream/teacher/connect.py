@@ -89,10 +89,10 @@ async def connect(
     urls = [url] if isinstance(url, str) else list(url)
     controller = _controller(concurrency)
     _check(urls, timeout=timeout, max_attempts=max_attempts, wait_ready=wait_ready, max_outage=max_outage)
-    if backend is None:
-        backend = make_backend(transport, urls, ca_file=ca_file, proxy=proxy, stream=stream)
     headers, secrets = authorization(api_key)
     secrets += proxy_secrets(proxy)
+    if backend is None:
+        backend = make_backend(transport, urls, ca_file=ca_file, proxy=proxy, stream=stream)
     try:
         found = await preflight(
             urls,

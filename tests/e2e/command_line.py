@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import anyio
+from canary import CANARY, Watch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "sdg_stream")
@@ -45,11 +46,11 @@ def write_project(folder: Path, *, start: str = "", end: str = "") -> None:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of the command, without any of the user's options in it."""
+    """The environment of the command, without any of the user's options in it, and with the canary key."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("SDG_STREAM", "OPENAI"))
     }
-    return {**kept, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "100", **more}
+    return {**kept, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "100", "OPENAI_API_KEY": CANARY, **more}
 
 
 async def sdg(
@@ -60,4 +61,7 @@ async def sdg(
         done = await anyio.run_process(
             [*COMMAND, *arguments], input=stdin.encode(), check=False, cwd=folder, env=environment(**more)
         )
+    if Watch.current is not None:
+        Watch.current.saw("stdout of sdg-stream", done.stdout)
+        Watch.current.saw("stderr of sdg-stream", done.stderr)
     return subprocess.CompletedProcess(arguments, done.returncode, done.stdout.decode(), done.stderr.decode())

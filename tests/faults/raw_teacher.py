@@ -9,13 +9,14 @@ from pathlib import Path
 
 import anyio
 from anyio.abc import SocketAttribute, SocketStream
+from canary import CANARY
 
 import sdg_stream as sdg
 from sdg_stream.abc import CallShape, Request
 from sdg_stream.events import RunReport
 from sdg_stream.teacher.breaker import Breaker
 from sdg_stream.teacher.client import TeacherClient
-from sdg_stream.teacher.connect import Transport, make_backend
+from sdg_stream.teacher.connect import Transport, authorization, make_backend
 from sdg_stream.teacher.controller import Fixed
 from sdg_stream.teacher.retry import RetryPolicy
 from sdg_stream.teacher.routing import Endpoint
@@ -100,6 +101,7 @@ async def client_of(
     url: str, transport: Transport, *, attempts: int = 3, timeout: float = 20.0, slots: int = 8
 ) -> AsyncIterator[TeacherClient]:
     """A client without preflight that does not pause between attempts."""
+    headers, secrets = authorization(CANARY)
     client = TeacherClient(
         make_backend(transport, [url]),
         [Endpoint(url)],
@@ -107,6 +109,8 @@ async def client_of(
         controller=Fixed(slots),
         policy=RetryPolicy(max_attempts=attempts, timeout=timeout, first_delay=0.0),
         breaker=Breaker(max_outage=20.0, first_probe=0.01, longest_probe=0.05),
+        headers=headers,
+        secrets=secrets,
     )
     try:
         yield client

@@ -13,6 +13,7 @@ import aiohttp
 import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
+from canary import CANARY
 from raw_teacher import (
     FINE,
     SHAPE,
@@ -326,16 +327,16 @@ async def test_row_19_a_key_that_is_refused_ends_the_run_at_once(
     tmp_path: Path, transport: Transport, status: int
 ) -> None:
     """No retry and no more calls than were in flight; what to do is said, the key is not."""
-    words = Fault(status=status, message="the key sk-canary is not valid")
+    words = Fault(status=status, message=f"the key {CANARY} is not valid")
     async with (
         failing(words) as server,
-        sdg.connect(server.url, transport=transport, api_key="sk-canary", concurrency=5) as teacher,
+        sdg.connect(server.url, transport=transport, api_key=CANARY, concurrency=5) as teacher,
     ):
         server.reset()
         with pytest.raises(TeacherUnusable, match=f"HTTP {status}") as caught:
             await run_rows(tmp_path, teacher, 100)
         assert server.stats.requests <= 5
-    assert "sk-canary" not in str(caught.value)
+    assert CANARY not in str(caught.value)
     assert "key" in str(caught.value)
 
 
