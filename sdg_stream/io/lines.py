@@ -7,42 +7,31 @@ here blocks and is meant to run in a worker thread.
 from __future__ import annotations
 
 import gzip
-import io
-import os
-import stat
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from ..errors import ConfigError, Problem
+from .mark import InputMark, Meter
+from .raw_input import RawInput
 
-__all__ = ["STDIN", "LineReader"]
-
-STDIN = "-"
+__all__ = ["LineReader"]
 
 
 class LineReader:
     """Reads lines from a path (``.gz`` is unpacked), from standard input (``-``) or from an open binary file.
 
-    An open file must not have been read from before, and stays open. ``position`` is the number of bytes read
-    from the file, of ``size`` bytes (None where that cannot be known), both before unpacking.
+    An open file stays open. ``raw`` is the input before unpacking.
     """
 
     def __init__(self, file: str | Path | BinaryIO, *, chunk_bytes: int, max_line_bytes: int) -> None:
-        self.name = _name_of(file)
-        self.position = 0
-        self.size: int | None = None
-        self.waitable: int | None = None
-        """A descriptor to wait on before a read, where one could take for ever."""
-        self._file = file
+        self.raw = RawInput(file)
+        self._packed: gzip.GzipFile | None = None
         self._chunk_bytes = chunk_bytes
         self._max = max_line_bytes
-        self._raw: io.FileIO | None = None
-        self._packed: gzip.GzipFile | None = None
-        self._read: Callable[[int], bytes | None] | None = None
         self._parts: list[bytes] = []  # of the line that is not yet complete
         self._held = 0  # their length; above the cap they have been thrown away
+        self._reached = (Meter(self.raw.name), False, True)  # what a mark is made of, after the latest chunk
 
     def open(self) -> None:
         """Open the file, if that has not been done.
@@ -50,67 +39,65 @@ class LineReader:
         Raises:
             ConfigError: it cannot be opened.
         """
-        if self._read is not None:
+        if self.raw.is_open:
             return
         try:
-            if isinstance(self._file, str | Path):
-                self._read = self._open_path(self._file)
-            else:
-                self._read = getattr(self._file, "read1", self._file.read)
-                self._look_at(self._file.fileno())
-        except io.UnsupportedOperation:
-            pass  # in memory: no descriptor, no size
+            self.raw.open()
         except OSError as error:
             raise self._unreadable(error) from error
+        if self.raw.name.endswith(".gz") and self.raw.is_path:
+            self.raw.waitable = None  # what is packed comes in its own chunks
+            self._packed = gzip.GzipFile(fileobj=cast("BinaryIO", self.raw), mode="rb")
+
+    def track(self) -> Meter:
+        """Have marks made from now on; nothing has been read yet."""
+        if self.raw.position:
+            raise RuntimeError(f"{self.raw.name} is being read; say before that marks are wanted")
+        self.raw.meter = self.raw.meter or Meter(self.raw.name)
+        return self.raw.meter
+
+    def mark(self) -> InputMark:
+        """How far the lines given so far reach. May be called while another thread reads."""
+        if self.raw.meter is None:
+            raise RuntimeError(f"{self.raw.name} is read without marks; see track")
+        passed, ended, terminated = self._reached
+        return InputMark(bytes=passed.count, digest=passed.digest(), ended=ended, terminated=terminated)
 
     def read_lines(self) -> list[bytes | None] | None:
         """The lines that the next chunk completes, without line feeds; None at the end.
 
         A line over the cap is None, too. There may be no line, if the chunk ends in the midst of the first.
+        The last line of a file that has grown meanwhile was being written, and is left for another run.
 
         Raises:
             ConfigError: the file cannot be read, or is not sound gzip.
+            RunStateError: the input is not what it was in an earlier run, or at the start of this one.
         """
-        if self._read is None:
-            raise RuntimeError(f"{self.name} is not open")
-        try:
-            chunk = self._read(self._chunk_bytes)
-        except (OSError, EOFError, zlib.error) as error:
-            raise self._unreadable(error) from error
+        chunk = self._read_chunk()
         if chunk is None:
             return []  # a pipe that another process has set to non-blocking
-        if self._packed is not None and self._raw is not None:
-            self.position = self._raw.tell()
-        else:
-            self.position += len(chunk)
-        if chunk:
-            return self._cut(chunk)
-        return [self._complete(b"")] if self._held else None
+        last = [self._complete(b"")] if not chunk and self._held and not self.raw.grew else None
+        if self.raw.meter is not None:
+            terminated = self._reached[2] and last is None
+            self._reached = (self.raw.meter.copy(), not chunk, terminated)
+        return self._cut(chunk) if chunk else last
 
     def close(self) -> None:
         """Close what was opened here."""
-        for file in (self._packed, self._raw):
-            if file is not None:
-                file.close()
+        if self._packed is not None:
+            self._packed.close()
+        self.raw.close()
 
-    def _open_path(self, path: str | Path) -> Callable[[int], bytes | None]:
-        if path == STDIN:
-            self._raw = io.FileIO(0, "rb", closefd=False)
-        else:
-            self._raw = io.FileIO(path, "rb")
-        self._look_at(self._raw.fileno())
-        if not self.name.endswith(".gz"):
-            return self._raw.read
-        self.waitable = None  # what is packed comes in its own chunks
-        self._packed = gzip.GzipFile(fileobj=self._raw, mode="rb")
-        return self._packed.read1
-
-    def _look_at(self, descriptor: int) -> None:
-        status = os.fstat(descriptor)
-        if stat.S_ISREG(status.st_mode):
-            self.size = status.st_size
-        else:
-            self.waitable = descriptor
+    def _read_chunk(self) -> bytes | None:
+        read = self.raw.read if self._packed is None else self._packed.read1
+        try:
+            return read(self._chunk_bytes)
+        except EOFError as error:
+            if self.raw.grew:
+                return b""
+            raise self._unreadable(error) from error
+        except (OSError, zlib.error) as error:
+            raise self._unreadable(error) from error
 
     def _cut(self, chunk: bytes) -> list[bytes | None]:
         first, *others = chunk.split(b"\n")
@@ -139,11 +126,4 @@ class LineReader:
 
     def _unreadable(self, error: Exception) -> ConfigError:
         words = getattr(error, "strerror", None) or str(error)
-        return ConfigError(Problem(file=self.name, message=f"cannot be read: {words}"))
-
-
-def _name_of(file: str | Path | BinaryIO) -> str:
-    if isinstance(file, str | Path):
-        return "stdin" if file == STDIN else str(file)
-    name = getattr(file, "name", None)
-    return name if isinstance(name, str) else "input"
+        return ConfigError(Problem(file=self.raw.name, message=f"cannot be read: {words}"))

@@ -49,7 +49,7 @@ async def read(data: bytes, chunk_bytes: int) -> list[Any]:
 
 @settings(max_examples=60, deadline=None)
 @given(ROWS, st.integers(1, 60), st.booleans())
-def test_rows_survive(rows: list[dict[str, Any]], chunk_bytes: int, cut: bool) -> None:
+def test_row_45_rows_survive(rows: list[dict[str, Any]], chunk_bytes: int, cut: bool) -> None:
     """Rows come back equal, with equal types and column order, also without the last line feed."""
 
     async def there_and_back() -> list[Any]:

@@ -61,7 +61,7 @@ async def test_rows_come_in_order_in_batches(tmp_path: Path) -> None:
     ids=["plain", "no final line feed", "byte order mark", "CR LF", "blank lines", "all but rows"],
 )
 @pytest.mark.parametrize("chunk_bytes", [1, 2, 3, 7, 8, 9, 1000])
-async def test_what_surrounds_rows_does_not_matter(data: bytes, chunk_bytes: int) -> None:
+async def test_row_44_what_surrounds_rows_does_not_matter(data: bytes, chunk_bytes: int) -> None:
     """The same two rows come wherever chunks end; blank lines are no roots."""
     assert await read(data, chunk_bytes=chunk_bytes) == [{"a": 1}, {"a": 2}]
 
@@ -73,7 +73,7 @@ async def test_q_io_1_only_a_line_feed_ends_a_line() -> None:
     assert await read(data) == [{"t": text}]
 
 
-async def test_a_bad_line_is_a_root_with_a_reason() -> None:
+async def test_row_47_a_bad_line_is_a_root_with_a_reason() -> None:
     """Not JSON, not an object, not UTF-8, NaN and a lone surrogate: each says its line and why."""
     lines = [b'{"a":1', b"[1]", b'{"a":"\xff"}', b'{"a":NaN}', b'{"a":"\\ud800"}', b'{"a":1e999}', b'{"a":1}']
     found = await items_of(JsonlSource(io.BytesIO(b"\n".join(lines))))
@@ -94,7 +94,7 @@ async def test_line_numbers_count_blank_lines() -> None:
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 5, 16, 64, 1000])
-async def test_a_line_over_the_cap_is_bad_and_the_next_is_fine(chunk_bytes: int) -> None:
+async def test_row_43_a_line_over_the_cap_is_bad_and_the_next_is_fine(chunk_bytes: int) -> None:
     """The cap holds at the start, in the midst and at the end; a line of just its length passes."""
     just = b'{"a":"' + b"x" * 12 + b'"}'
     data = b"y" * 500 + b"\n" + just + b"\n" + b"z" * 21 + b"\n" + just + b"\n" + b"y" * 500
@@ -127,7 +127,7 @@ class Endless(io.RawIOBase):
         return b"x" * size
 
 
-async def test_memory_is_bounded_on_a_line_without_end() -> None:
+async def test_row_43_memory_is_bounded_on_a_line_without_end() -> None:
     """64 MiB without a line feed are one bad line, and no more than the cap and a chunk are held."""
     import tracemalloc
 
