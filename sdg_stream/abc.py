@@ -21,6 +21,7 @@ import msgspec
 
 from .calls import Api, CallShape, Choice, Completion, Request
 from .config.decode import decode_struct
+from .config.files import PipelineFiles
 from .config.settings import Settings
 from .config.yaml import Document
 from .errors import Problem, RecordError
@@ -131,6 +132,7 @@ class Context:
         name: the block's name in the pipeline file.
         depth: its position in the pipeline, from 0.
         base_dir: folder of the pipeline file.
+        files: finds the files that the pipeline may name, and keeps track of them.
         settings: what the caller decided.
         teacher: None while a pipeline is only checked.
         unparsed_replies: the block counts here the replies in which it found nothing,
@@ -144,6 +146,7 @@ class Context:
         name: str,
         *,
         base_dir: FilePath | None = None,
+        files: PipelineFiles | None = None,
         depth: int = 0,
         settings: Settings | None = None,
         teacher: Teacher | None = None,
@@ -153,18 +156,16 @@ class Context:
         self.name = name
         self.depth = depth
         self.base_dir = base_dir or FilePath()
+        self.files = files or PipelineFiles(self.base_dir)
         self.settings = settings or Settings()
         self.teacher = teacher
-        self.unparsed_replies = 0
-        self.cut_replies = 0
-        self.filtered_replies = 0
-        self.parse_retries = 0
+        self.unparsed_replies = self.cut_replies = self.filtered_replies = self.parse_retries = 0
         self._resolve = resolve
         self._notice = notice
 
     def find(self, path: str) -> FilePath:
-        """The file that a path in the block's config names; relative ones start at ``base_dir``."""
-        return self.base_dir / path
+        """The file that a path in the block's config names; a ConfigError if it may not name it."""
+        return self.files.find(path)
 
     def resolve(self, block_type: str) -> type[Block[Any]]:
         """The block class of a type name, for blocks that run other blocks.

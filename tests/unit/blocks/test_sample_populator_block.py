@@ -44,9 +44,11 @@ def test_a_record_gets_the_mapping_that_its_column_names(folder: Path) -> None:
 
 
 def test_paths_may_be_absolute(folder: Path) -> None:
-    """A relative path starts at the pipeline's folder, an absolute one does not."""
-    block = block_of(Path("/nowhere"), str(folder / "one.yaml"))
+    """A relative path starts at the pipeline's folder, an absolute one does not; both must stay inside."""
+    block = block_of(folder, str(folder / "one.yaml"))
     assert list(block.apply({"x": "one"})) == [{"x": "one", "a": 1, "b": "text"}]
+    with pytest.raises(ConfigError, match="outside of the pipeline's folder"):
+        block_of(Path("/nowhere"), str(folder / "one.yaml"))
 
 
 def test_post_fix_changes_the_file_not_the_choice(folder: Path) -> None:

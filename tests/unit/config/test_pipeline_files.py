@@ -1,0 +1,96 @@
+"""Which files a pipeline may name: those around it, wherever symbolic links lead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sdg_stream.config.files import PipelineFiles
+from sdg_stream.errors import ConfigError
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A machine with secrets, and with somebody's pipelines in ``work``."""
+    for folder in ("etc", "work/mine/prompts", "work/pipelines/full/deep", "work/configs/a", "work/prompts"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc/passwd").write_text("root: x\n")
+    (tmp_path / "work/mine/out.yaml").symlink_to(tmp_path / "etc/passwd")
+    (tmp_path / "work/mine/folder").symlink_to(tmp_path / "etc")
+    (tmp_path / "work/mine/in.yaml").symlink_to("prompts/p.yaml")
+    (tmp_path / "work/mine/round.yaml").symlink_to("round.yaml")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("base_dir", "path"),
+    [
+        ("work/mine", "p.yaml"),
+        ("work/mine", "prompts/p.yaml"),
+        ("work/mine", "prompts/../p.yaml"),
+        ("work/mine", "{machine}/work/mine/prompts/p.yaml"),
+        ("work/mine", "in.yaml"),
+        ("work/pipelines", "../configs/a/p.yaml"),
+        ("work/pipelines/full", "../../configs/a/p.yaml"),
+        ("work/pipelines/full", "../prompts/p.yaml"),
+        ("work/pipelines/full/deep", "../../../prompts/p.yaml"),
+        ("work/pipelines/full/deep/../deep", "../p.yaml"),
+    ],
+)
+def test_row_42_files_around_the_pipeline_are_found(machine: Path, base_dir: str, path: str) -> None:
+    """Beside and below it, from links that stay inside, and in the layout that upstream's pipelines have."""
+    named = path.format(machine=machine)
+    files = PipelineFiles(machine / base_dir)
+    assert files.find(named) == machine / base_dir / named
+    assert files.find(named) == files.find(Path(named))
+    assert files.found == [(machine / base_dir / named).resolve()]
+
+
+@pytest.mark.parametrize(
+    ("base_dir", "path"),
+    [
+        ("work/mine", "/etc/passwd"),
+        ("work/mine", "{machine}/etc/passwd"),
+        ("work/mine", "../../etc/passwd"),
+        ("work/mine", "prompts/../../mine2/p.yaml"),
+        ("work/mine", "../mine2"),
+        ("work/mine", "../configs/a/p.yaml"),
+        ("work/mine", "out.yaml"),
+        ("work/mine", "folder/passwd"),
+        ("work/mine", "round.yaml"),
+        ("work/mine", "a\0b"),
+        ("work/pipelines/full", "../../../etc/passwd"),
+        ("work/pipelines/full", "../../mine/p.yaml"),
+        ("work/pipelines", "../.ssh/p.yaml"),
+    ],
+)
+def test_row_42_other_files_are_refused(machine: Path, base_dir: str, path: str) -> None:
+    """Absolute, climbing, through links of files and folders, or by name only: none is even looked at."""
+    files = PipelineFiles(machine / base_dir)
+    with pytest.raises(ConfigError):
+        files.find(path.format(machine=machine))
+    assert files.found == []
+
+
+def test_row_42_a_link_in_the_place_of_configs_does_not_help(machine: Path) -> None:
+    """The folders beside ``pipelines`` count where they are, not where links in their place lead."""
+    (machine / "work/configs/a").rmdir()
+    (machine / "work/configs").rmdir()
+    (machine / "work/configs").symlink_to(machine / "etc")
+    with pytest.raises(ConfigError, match="outside of the pipeline's folder"):
+        PipelineFiles(machine / "work/pipelines").find("../configs/passwd")
+
+
+def test_row_42_folders_can_be_allowed(machine: Path) -> None:
+    """The message says which option allows it; then it is found."""
+    with pytest.raises(ConfigError) as caught:
+        PipelineFiles(machine / "work/mine").find("../../etc/passwd")
+    assert str(caught.value) == (
+        f"'../../etc/passwd' is {machine}/etc/passwd, outside of the pipeline's folder {machine}/work/mine:"
+        f" --allow-path {machine}/etc allows it (in Python: allow_paths)"
+    )
+    files = PipelineFiles(machine / "work/mine", [machine / "etc"])
+    assert files.find("../../etc/passwd").read_text() == "root: x\n"
+    assert files.find("out.yaml").read_text() == "root: x\n"
+    assert files.found == [machine / "etc/passwd"]
