@@ -7,6 +7,7 @@ reference, closed by ``[DONE]``. A stream without that mark was cut off, whateve
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -109,13 +110,12 @@ class StreamedReply:
         if data.strip() == b"[DONE]":
             self.done = True
             return
-        try:
+        chunk: Any = None
+        with suppress(orjson.JSONDecodeError):  # which keeps the data, and so must not stay as a cause
             chunk = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            words = data[:200].decode("utf-8", "replace")
-            raise BadReply(f"not a chunk of a streamed reply ({error}): {words}", status=200) from error
         if not isinstance(chunk, dict):
-            raise BadReply("a streamed reply whose chunks are no objects", status=200)
+            words = data[:200].decode("utf-8", "replace")
+            raise BadReply(f"not a chunk of a streamed reply: {words}", status=200)
         if chunk.get("error"):
             self.status, self._error, self.done = _status(chunk), data, True
             return
