@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .option_lists import STRICT_INPUT
 from .options import (
     CONTEXT,
     Command,
@@ -34,6 +35,7 @@ _BAD_ROWS = 20  # that are listed one by one
 @plugins_option
 @settings_option
 @pipeline_options
+@STRICT_INPUT
 @endpoint_options
 def check(pipeline: str | None, as_json: bool, **options: Any) -> None:
     """List every mistake in PIPELINE that can be seen without a teacher; exit 2 if there is any.
@@ -77,12 +79,12 @@ def _check_pipeline(pipeline: str, options: dict[str, Any], found: Found) -> Non
     from .signals import run_until_signal
 
     decided = {name: options[name] for name in ("model_id", "num_instructions", "max_num_tokens")}
-    file, problems = options["input"], found.problems
+    file, strict, problems = options["input"], options["strict_input"], found.problems
     columns: set[str] | None = None
     try:
         loaded = Pipeline.load(pipeline, Settings(**decided), plugins=options["plugins"])
         if file:
-            found.rows, columns = run_until_signal(lambda: _read(file, problems), _say)
+            found.rows, columns = run_until_signal(lambda: _read(file, problems, strict=strict), _say)
         problems += loaded.check(columns)
         found.lines = loaded.plan().lines()
     except ConfigError as error:
@@ -106,12 +108,13 @@ def _check_endpoints(options: dict[str, Any], found: Found) -> list[str]:
     return screen(found.teacher, asked)
 
 
-async def _read(file: str, problems: list[Problem]) -> tuple[int, set[str] | None]:
+async def _read(file: str, problems: list[Problem], *, strict: bool) -> tuple[int, set[str] | None]:
     """Read all rows: how many there are, and the columns that all of them have."""
     from ..errors import Problem, RecordError
     from ..io.jsonl import JsonlSource
 
-    source = JsonlSource(file)
+    source = JsonlSource(file, strict=strict)
+    source.on_warning = lambda _code, words: _say(f"warning: {words}")
     rows, bad = 0, 0
     columns: set[str] | None = None
     try:

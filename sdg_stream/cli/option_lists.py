@@ -10,7 +10,7 @@ import click
 
 from .number import NumberOrAuto
 
-__all__ = ["LIMITS", "PIPELINE", "PROBED", "SCREEN", "TEACHER", "Options"]
+__all__ = ["INPUT", "LIMITS", "PIPELINE", "PROBED", "SCREEN", "STRICT_INPUT", "TEACHER", "Options"]
 
 Options: TypeAlias = tuple[Callable[[Any], Any], ...]
 
@@ -144,6 +144,20 @@ PIPELINE: Options = (
         type=click.IntRange(min=1),
         metavar="N",
         help="max_tokens of the block gen_knowledge.",
+    ),
+)
+
+STRICT_INPUT: Callable[[Any], Any] = click.option(
+    "--strict-input", is_flag=True, help="A row in which a key stands twice is a bad one, not a warning."
+)
+
+INPUT: Options = (
+    STRICT_INPUT,
+    click.option(
+        "--max-bad-input",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="End the run when more lines than this are no rows; by default each is just a reject.",
     ),
 )
 

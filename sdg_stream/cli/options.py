@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .option_lists import LIMITS, PIPELINE, PROBED, SCREEN, TEACHER, Options
+from .option_lists import INPUT, LIMITS, PIPELINE, PROBED, SCREEN, TEACHER, Options
 
 if TYPE_CHECKING:
     from ..config.yaml import Document
@@ -23,7 +23,9 @@ __all__ = [
     "CONTEXT",
     "Command",
     "FilePath",
+    "allow_path_option",
     "endpoint_options",
+    "input_options",
     "limit_options",
     "pick",
     "pipeline_options",
@@ -106,6 +108,13 @@ def pipeline_options(function: F) -> F:
     return function
 
 
+def input_options(function: F) -> F:
+    """What becomes of odd input rows."""
+    for option in reversed(INPUT):
+        function = option(function)
+    return function
+
+
 def limit_options(function: F) -> F:
     """Where a run ends before its input does."""
     for option in reversed(LIMITS):
@@ -121,6 +130,17 @@ def plugins_option(function: F) -> F:
         type=click.Path(path_type=Path, exists=True, file_okay=False),
         metavar="DIR",
         help="Folder that blocks named module:Class may be imported from; repeatable.",
+    )(function)
+
+
+def allow_path_option(function: F) -> F:
+    """``--allow-path DIR``: where else the files may lie that a pipeline names."""
+    return click.option(
+        "--allow-path",
+        multiple=True,
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        metavar="DIR",
+        help="Folder outside of the pipeline's own whose files it may name; repeatable.",
     )(function)
 
 
@@ -144,6 +164,7 @@ def _names(options: Options) -> list[str]:
 _SECTION_OF = {
     **dict.fromkeys(_names(TEACHER), "Teacher"),
     **dict.fromkeys(_names(PIPELINE), "Pipeline"),
+    **dict.fromkeys(_names(INPUT), "Input"),
     **dict.fromkeys(_names(LIMITS), "Targets and budgets (what is in flight then is finished)"),
     **dict.fromkeys(_names(SCREEN), "Screen"),
 }

@@ -114,3 +114,13 @@ def test_plan_shows_the_order() -> None:
     """The plan says in which order rows leave."""
     assert "input order" in invoke("plan", "full/knowledge").stdout
     assert "they settle" in invoke("plan", "full/knowledge", "--order", "none").stdout
+
+
+def test_row_39_keys_that_stand_twice_are_warned_of_or_mistakes(rename: Path, tmp_path: Path) -> None:
+    """By default the row counts, with a warning; with --strict-input it is unsound."""
+    (tmp_path / "in.jsonl").write_text('{"a": 1, "a": 2}\n')
+    result = invoke("check", rename, "--input", tmp_path / "in.jsonl")
+    assert (result.exit_code, "stands there twice" in result.stderr) == (0, True)
+    result = invoke("check", rename, "--input", tmp_path / "in.jsonl", "--strict-input")
+    assert result.exit_code == 2
+    assert "line 1: the key 'a' stands there twice" in result.stderr
