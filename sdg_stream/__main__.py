@@ -1,7 +1,14 @@
-"""``python -m sdg_stream`` and the ``sdg-stream`` script."""
+"""``python -m sdg_stream`` and the ``sdg-stream`` script.
+
+``python -m`` looks for modules in the working folder before anywhere else, and that folder may be somebody's
+data set with a ``yaml.py`` in it. So it is taken off the path before anything more is imported. The package,
+and what Python itself and the package's first lines need (``importlib``, ``contextlib``, ``typing``), were
+looked for there by then: in a folder that you do not trust, use the script, or ``python -P -m sdg_stream``.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -16,5 +23,16 @@ def main() -> None:
     app()
 
 
+def _leave_out_working_folder() -> None:
+    """Import nothing from where the command happens to be run; this package, once imported, needs no path."""
+    try:
+        here = os.getcwd()  # noqa: PTH109  (pathlib is not imported yet)
+    except OSError:  # it is gone, so nothing is in it
+        return
+    if not sys.flags.safe_path and sys.path and sys.path[0] in {"", here}:
+        del sys.path[0]
+
+
 if __name__ == "__main__":
+    _leave_out_working_folder()
     main()

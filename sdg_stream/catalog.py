@@ -86,7 +86,10 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 @cache
 def _plugin_module(name: str, folders: tuple[Path, ...]) -> ModuleType:
     """Load ``name`` (a file or package, dots for folders) from the first folder that has it."""
-    relative = Path(*name.split("."))
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):  # a slash would lead out of the folders
+        raise ConfigError(f"{name!r} is no name of a module; a block type looks like module:Class")
+    relative = Path(*parts)
     for folder in folders:
         for file in (folder / relative.with_suffix(".py"), folder / relative / "__init__.py"):
             if not file.is_file():

@@ -53,7 +53,7 @@ class App(click.Group):
             formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; errors that are meant for people end here."""
+        """Run the command; errors that are meant for people end here, or leave with harmless words."""
         from ..errors import SdgStreamError
 
         try:
@@ -62,6 +62,11 @@ class App(click.Group):
             from .errors import explain
 
             raise click.exceptions.Exit(explain(error)) from None
+        except click.ClickException as error:  # it may repeat what a file or a variable says
+            from ..observe.text import clean
+
+            error.message = clean(error.message)  # type: ignore[misc]  # final, until it is shown
+            raise
 
 
 def _unknown_command(ctx: click.Context, name: str) -> NoReturn:

@@ -77,7 +77,7 @@ class Demo:
     def _say(self, *lines: str) -> None:
         if not self._quiet:
             for line in lines:
-                click.echo(line, err=True)
+                click.echo(clean(line), err=True)
 
 
 def _command() -> str:

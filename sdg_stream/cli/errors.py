@@ -11,6 +11,8 @@ from types import TracebackType
 
 import click
 
+from .hidden import without_hidden
+
 __all__ = [
     "EXIT_BUDGET",
     "EXIT_INTERRUPTED",
@@ -80,7 +82,7 @@ def _say(text: str) -> None:
     from ..observe.text import clean
 
     with suppress(OSError):  # when nobody listens, the exit code still tells
-        click.echo(clean(text).rstrip("\n"), err=True)
+        click.echo(without_hidden(clean(text)).rstrip("\n"), err=True)
 
 
 def _discard_stdout() -> None:

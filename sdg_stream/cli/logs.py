@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from ..events import Event, Notice, RecordRejected
 from ..observe.progress import Screen
 from ..observe.summary import FirstRejects, reject_line
-from ..observe.text import one_line
+from ..observe.text import clean, one_line
+from .hidden import without_hidden
 
 __all__ = ["LogHook", "configure_logging"]
 
@@ -64,7 +65,7 @@ class _ScreenHandler(logging.Handler):
         self._screen = screen
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._screen.line(self.format(record))
+        self._screen.line(without_hidden(clean(self.format(record))))
 
 
 class _WordsFormatter(logging.Formatter):

@@ -34,8 +34,9 @@ def list_() -> None:
 def show(name: str) -> None:
     """Print the file of the shipped pipeline NAME."""
     from ..catalog import find_pipeline
+    from ..observe.text import clean
 
-    click.echo(find_pipeline(name).read_text(encoding="utf-8"), nl=False)
+    click.echo(clean(find_pipeline(name).read_text(encoding="utf-8")), nl=False)
 
 
 @pipelines.command()
@@ -45,6 +46,7 @@ def show(name: str) -> None:
 def copy(name: str, folder: Path, overwrite: bool) -> None:
     """Copy the shipped pipeline NAME, or all, with their prompts, into DIR, to change them there."""
     from ..catalog import pipelines_dir
+    from ..observe.text import one_line
 
     root = pipelines_dir()
     wanted = _files_of(name, root)
@@ -56,7 +58,7 @@ def copy(name: str, folder: Path, overwrite: bool) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / file, target)
     start = folder / f"{name}.yaml" if name != "all" else folder
-    click.echo(f"{len(wanted)} files copied. Try: sdg-stream check {start}")
+    click.echo(f"{len(wanted)} files copied. Try: sdg-stream check {one_line(str(start))}")
 
 
 @pipelines.command()

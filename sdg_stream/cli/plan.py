@@ -22,6 +22,8 @@ def plan(pipeline: str, order: str, plugins: tuple[Path, ...]) -> None:
     Blocks on one line run as one stage; all stages run at the same time. Blocks joined by & are asked side by
     side for the same record. A group stage waits until everything has come.
     """
+    from ..observe.text import clean
     from ..pipeline import Pipeline
 
-    click.echo(str(Pipeline.load(pipeline, plugins=plugins).plan("none" if order == "none" else "input")))
+    compiled = Pipeline.load(pipeline, plugins=plugins).plan("none" if order == "none" else "input")
+    click.echo(clean(str(compiled)))

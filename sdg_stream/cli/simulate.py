@@ -83,4 +83,6 @@ async def _serve(settings: Any, host: str, port: int) -> None:
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    from ..observe.text import one_line
+
+    click.echo(one_line(text), err=True)

@@ -13,14 +13,14 @@ __all__ = ["aligned", "clean", "clock", "count", "one_line", "plural"]
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC: titles, links
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\n\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"  # OSC, ...
     r"|\x9b[0-?]*[ -/]*[@-~]"  # CSI in one byte
-    r"|\x1b[ -/]*[0-~]?"  # the rest
+    r"|\x1b[ -/]*[0-~]?"  # the rest, and the beginning of an OSC without an end, which hides nothing then
 )
 _LINE_ENDS = re.compile(r"\r\n?|[\x85\u2028\u2029]")
 _HARMFUL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and newline
-    "\u200e\u200f\u202a-\u202e\u2066-\u2069"  # text direction: makes a line read as another one
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # text direction: makes a line read as another one
     "\ud800-\udfff]"  # lone surrogates: cannot be encoded
 )
 

@@ -26,6 +26,14 @@ from sdg_stream.observe.text import aligned, clean, clock, count, one_line, plur
         ("abc\u202edef\u2066", "abcdef"),
         ("tab\tstays\n", "tab\tstays\n"),
         ("half \ud83d pair", "half  pair"),
+        ("\x1b]0;no end of a title", "0;no end of a title"),
+        ("\x1b]0;two\nlines\x07", "0;two\nlines"),
+        ("\x9d0;owned\x9ctitle", "title"),
+        ("\x9d0;no end", "0;no end"),
+        ("\x90device\x07rest", "rest"),
+        ("a\u061cb\u200ec\u2069d", "abcd"),
+        ("one\x85two\u2028three\u2029four", "one\ntwo\nthree\nfour"),
+        ("\x1b[31\x1b]0;x\x07m", "31m"),
         ("\x1b", ""),
     ],
 )
@@ -39,7 +47,25 @@ def test_clean_leaves_no_control_character(text: str) -> None:
     """Whatever comes in, no control character but tab and newline comes out; cleaning twice is cleaning."""
     cleaned = clean(text)
     assert all(char in "\t\n" or unicodedata.category(char) not in ("Cc", "Cs") for char in cleaned)
+    assert not {unicodedata.bidirectional(char) for char in cleaned} & _DIRECTIONS
     assert clean(cleaned) == cleaned
+
+
+_DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+@given(
+    st.text(), st.text(), st.sampled_from(["\x1b]", "\x1bP", "\x1b[", "\x9d", "\x9b", "\x1b", "\x1b]8;;x"])
+)
+def test_no_text_hides_the_line_after_it(before: str, after: str, opening: str) -> None:
+    """A sequence that is never closed takes nothing of the next line with it."""
+    assert clean(f"{before}{opening}\nnext: {clean(after)}").endswith(f"\nnext: {clean(after)}")
+
+
+def test_cleaning_takes_a_time_that_grows_with_the_text_and_no_more() -> None:
+    """A megabyte of beginnings without an end is cleaned within the test's time."""
+    for opening in ("\x1b]", "\x9d", "\x1b[", "\x90", "\x1b]0;" + "x" * 50):
+        assert "\x1b" not in clean(opening * 200_000)
 
 
 def test_one_line_is_one_line_of_a_width() -> None:
