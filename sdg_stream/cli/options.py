@@ -47,7 +47,15 @@ _NOT_IN_FILES = ("settings", "api_key")
 
 
 class Command(click.Command):
-    """A command whose help lists the shared options under their own headings."""
+    """A command whose help lists the shared options under their own headings, and which hides its secrets."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does, once it is known what must not be said."""
+        if "api_key" in ctx.params:
+            from .hidden import hide
+
+            hide(ctx.params)
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As click does, in sections."""
