@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__ as __version__
+
 if TYPE_CHECKING:
     from .abc import (
         AsyncBlock,
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from .pipeline import Pipeline
     from .record import Columns, Record
     from .teacher.connect import connect
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AsyncBlock",

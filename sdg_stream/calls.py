@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
 
+import anyio
 import msgspec
 import orjson
 
@@ -72,11 +73,25 @@ class Halt:
         running: attempts that are under way now.
     """
 
-    __slots__ = ("on", "running")
+    __slots__ = ("_idle", "on", "running")
 
     def __init__(self) -> None:
         self.on = False
         self.running = 0
+        self._idle: anyio.Event | None = None
+
+    def ended(self) -> None:
+        """One attempt less is under way."""
+        self.running -= 1
+        if self._idle is not None and not self.running:
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Call off what has not begun, and wait until no attempt is under way."""
+        self.on = True
+        if self.running:
+            self._idle = anyio.Event()
+            await self._idle.wait()
 
 
 class Request(msgspec.Struct, gc=False):

@@ -59,7 +59,8 @@ class LimitChange(msgspec.Struct, frozen=True):
 class TeacherReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the teacher was asked and what it cost. Seconds are wall time on a monotonic clock.
 
-    ``calls`` that were answered by an identical one count in ``saved_calls``; ``attempts`` are what was sent.
+    ``calls`` that were answered by an identical one count in ``saved_calls``, those that an earlier session
+    had made in ``kept_calls``; ``attempts`` are what was sent.
     ``free_retries`` went out because an idle connection had been closed: they cost a call nothing.
     ``slots`` is the limit now, ``limit_history`` how it came about.
     """
@@ -75,6 +76,7 @@ class TeacherReport(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
     tokens_estimated: bool = False
     saved_calls: int = 0
+    kept_calls: int = 0
     free_retries: int = 0
     hedged_calls: int = 0
     outages: int = 0
@@ -123,12 +125,17 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """The first call is about to be made; ``stages`` are the plan's lines."""
+    """The first call is about to be made; ``stages`` are the plan's lines.
+
+    ``settled_before`` roots were settled by earlier sessions, ``retried`` ones among them are run again.
+    """
 
     pipeline: str
     stages: tuple[str, ...]
     input: str
     output: str
+    settled_before: int = 0
+    retried: int = 0
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):

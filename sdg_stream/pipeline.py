@@ -6,8 +6,7 @@ templates, regular expressions, block types. Blocks are built anew for each run,
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,21 +14,35 @@ from typing import Any, TypeAlias
 import msgspec
 from anyio import to_thread
 
-from .abc import AsyncBlock, Block, BlockConfig, Context, Sink, Source, Teacher
-from .catalog import find_pipeline, pipelines_dir, resolve_block
-from .config.pipeline_file import BlockEntry, PipelineFile, load_pipeline_file
+from .abc import Sink, Source, Teacher
+from .assembly import Blocks, asking
+from .catalog import find_pipeline, pipelines_dir
+from .config.pipeline_file import PipelineFile, load_pipeline_file
 from .config.settings import Settings
+from .durable import (
+    can_be_resumed,
+    check_distinct,
+    expect,
+    facts_of,
+    opened_sink,
+    run_files,
+    wanted_of,
+    write_run_file,
+)
 from .engine.columns import ColumnFlow
 from .engine.limits import Limits
-from .engine.plan import Order, Plan, PlannedBlock, make_plan
+from .engine.plain import PlainLedger
+from .engine.plan import Order, Plan, make_plan
 from .engine.run import Engine
 from .errors import ConfigError, Problem
 from .events import EventHook, Notice, RunReport, RunStarted
 from .io.iterables import IterableSource
-from .io.jsonl import JsonlSource
-from .io.run_directory import check_output, open_output
+from .io.jsonl import JsonlSink, JsonlSource
 from .io.stream import RowStream
+from .ledger import Ledger, Past, Roots
 from .record import Columns
+from .state.fingerprint import Facts
+from .state.opening import Keep, OpenedRun, Wanted, look, open_run
 
 __all__ = ["Pipeline"]
 
@@ -48,15 +61,15 @@ class Pipeline:
         file: PipelineFile,
         settings: Settings,
         plugins: Sequence[Path],
+        allowed: Sequence[Path],
         hook: EventHook | None,
     ) -> None:
         self.name = name
         self.settings = settings
         self._file = file
-        self._plugins = tuple(plugins)
         self._hook = hook
         self._warned: set[str] = set()
-        self._configs: list[tuple[BlockEntry, type[Block[Any]], BlockConfig]] = []
+        self._blocks = Blocks(file, settings, plugins, allowed, self._warn)
 
     @classmethod
     def load(
@@ -65,6 +78,7 @@ class Pipeline:
         settings: Settings | None = None,
         *,
         plugins: Sequence[str | Path] = (),
+        allow_paths: Sequence[str | Path] = (),
         hook: EventHook | None = None,
     ) -> Pipeline:
         """Read a pipeline file and everything it names.
@@ -73,6 +87,7 @@ class Pipeline:
             source: a path, or the name of a shipped pipeline such as ``full/knowledge``.
             settings: what the caller decides beside the file.
             plugins: folders that ``module:Class`` block types may be imported from.
+            allow_paths: folders outside of the pipeline's own in which files that it names may lie.
             hook: told of warnings, here and when the pipeline runs.
 
         Raises:
@@ -81,12 +96,17 @@ class Pipeline:
         path = find_pipeline(source)
         file = load_pipeline_file(path)
         pipeline = cls(
-            _name_of(path), file, settings or Settings(), [Path(folder) for folder in plugins], hook
+            _name_of(path),
+            file,
+            settings or Settings(),
+            [Path(folder) for folder in plugins],
+            [Path(folder) for folder in allow_paths],
+            hook,
         )
         for warning in file.warnings:
             pipeline._warn("pipeline_version", warning)
-        pipeline._decode_configs()
-        pipeline._build(None)
+        pipeline._blocks.decode()
+        pipeline._blocks.build(None)
         return pipeline
 
     @property
@@ -102,10 +122,7 @@ class Pipeline:
     @property
     def uses_teacher(self) -> bool:
         """Whether any block asks the teacher."""
-        return any(
-            isinstance(planned.block, AsyncBlock) and planned.block.uses_teacher
-            for planned in self._build(None)
-        )
+        return bool(asking(self._blocks.build(None)))
 
     def check(self, columns: Iterable[str] | None = None) -> list[Problem]:
         """Follow the columns through the blocks, to find what a block needs and no record will have.
@@ -118,14 +135,14 @@ class Pipeline:
         """
         follow = ColumnFlow(None if columns is None else set(columns))
         problems: list[Problem] = []
-        for index, planned in enumerate(self._build(None)):
+        for index, planned in enumerate(self._blocks.build(None)):
             for place, words in follow.through(planned):
                 problems.append(self._file.document.problem(f"$.blocks[{index}]{place}", words))
         return problems
 
     def plan(self, order: Order = "input") -> Plan:
         """Give the stages that a run would have; ``str()`` of it is for people."""
-        return make_plan(self._build(None), order)
+        return make_plan(self._blocks.build(None), order)
 
     async def run(
         self,
@@ -136,63 +153,145 @@ class Pipeline:
         order: Order = "input",
         limit: int | None = None,
         limits: Limits | None = None,
-        overwrite: bool = False,
+        keep: Keep | None = None,
         hook: EventHook | None = None,
+        **fields: Any,
     ) -> RunReport:
         """Take records through the pipeline and write rows while it goes.
 
+        With an output file the run can be stopped, or killed, and goes on when it is called again: what is
+        settled is in ``<output>.run``, and so are the answers of the teacher. Rejects go there, too.
+        Cancelling gives calls under way a grace of 10 seconds, and keeps what they answer.
+
         Args:
-            source: a JSONL file (also ``.gz``), a Source, or an iterable of records, async or not.
-            output: a JSONL file (also ``.gz``), or a Sink. Rejects go to ``<output>.run/rejects.jsonl``.
+            source: a JSONL file (also ``.gz``), a Source, or an iterable of records, async or not. To go on,
+                an iterable must give the same rows again.
+            output: a JSONL file (also ``.gz``), or a Sink, which cannot be gone on with.
             teacher: from :func:`~sdg_stream.teacher.connect.connect`; None if no block asks one.
             order: ``input``: rows leave in input order, and the same answers give the same file;
                 ``none``: rows leave as their roots settle.
             limit: stop after so many input rows.
             limits: a target of accepted rows, and budgets; the report's ``stopped`` says which ended the run.
-            overwrite: replace an output that exists.
+            keep: what to do with an earlier run of this output, and how to keep this one.
             hook: told of events.
+            fields: those of ``keep``, one by one, such as ``overwrite=True``.
 
         Raises:
             ConfigError: the input is missing, or its columns are not what the pipeline needs.
-            RunStateError: the output exists.
+            RunStateError: the output is in use, was made with something else, or was edited.
             TeacherUnusable, OutputError: what was settled before is in the output.
         """
         hook = hook or self._hook
+        keep = msgspec.structs.replace(keep or Keep(), **fields)
         reading = _as_source(source)
         if limits:
-            limits.check(barrier=any(stage.kind == "group" for stage in self.plan(order).stages))
+            limits.check(barrier=self.plan(order).barriers > 0)
             if limits.counts_tokens and teacher is not None and not hasattr(teacher, "tokens_used"):
                 raise ConfigError("a token or cost limit needs a teacher that counts tokens (tokens_used)")
         try:
-            await self._check_input(reading)
-            sink, rejects = await open_output(output, reading, overwrite=overwrite)
+            ledger, opened = await self._begin(reading, output, teacher, wanted_of(keep, limit, limits))
         except BaseException:
             await reading.aclose()
             raise
+        if opened.finished is not None:
+            await reading.aclose()
+            return msgspec.structs.replace(opened.finished, input=reading.name, output=str(output))
         engine = self._engine(
-            reading, sink, teacher, order=order, limit=limit, limits=limits, rejects=rejects, hook=hook
+            reading,
+            ledger,
+            opened.teacher or teacher,
+            order=order,
+            limit=limit,
+            limits=limits,
+            past=opened.past,
+            hook=hook,
         )
         if hook is not None:
             stages = tuple(engine.plan.lines())
-            hook(RunStarted(pipeline=self.name, stages=stages, input=reading.name, output=sink.name))
+            hook(
+                RunStarted(
+                    pipeline=self.name,
+                    stages=stages,
+                    input=reading.name,
+                    output=str(ledger.output),
+                    settled_before=len(opened.past.settled) - len(opened.past.redo),
+                    retried=opened.retried,
+                )
+            )
         report = await engine.run()
-        if rejects is not None:
-            await to_thread.run_sync(_write_run_file, Path(rejects.name).parent, self, report)
+        if opened.ledger is not None:
+            await to_thread.run_sync(
+                write_run_file, Path(ledger.output), self.name, self.file, self.settings, report
+            )
         return report
 
-    async def check_files(self, source: str | Path, output: str | Path, *, overwrite: bool = False) -> None:
+    async def look(
+        self,
+        source: str | Path,
+        output: str | Path,
+        *,
+        limit: int | None = None,
+        limits: Limits | None = None,
+        keep: Keep | None = None,
+    ) -> RunReport | None:
         """See what :meth:`run` would refuse about its files, before a teacher is connected.
+
+        Returns:
+            The account of a finished run, if there is nothing left to do.
 
         Raises:
             ConfigError: the input is missing, or its first row lacks columns.
-            RunStateError: the output exists, or is the input.
+            RunStateError: the output is in use, was made with something else, is the input, or was edited.
         """
         reading = JsonlSource(source)
         try:
+            files = run_files(reading)
             await self._check_input(reading)
-            await to_thread.run_sync(check_output, Path(output), reading, overwrite)
+            if not can_be_resumed(output):
+                return None
+            check_distinct(Path(output), reading)
+            wanted = wanted_of(keep or Keep(), limit, limits)
+            found = await look(Path(output), self._facts(None), files, wanted)
+            return found and msgspec.structs.replace(found, input=reading.name, output=str(output))
         finally:
             await reading.aclose()
+
+    async def _begin(
+        self, source: Source, output: str | Path | Sink[Any], teacher: Teacher | None, wanted: Wanted
+    ) -> tuple[Ledger, OpenedRun]:
+        """Check the input, and open what is written to; with nothing left to do the ledger is of no use."""
+        if not isinstance(output, str | Path) or not can_be_resumed(output):
+            await self._check_input(source)
+            return PlainLedger(await opened_sink(output)), OpenedRun(past=Past(settled=Roots()))
+        check_distinct(Path(output), source)
+        files = run_files(source)
+        if isinstance(source, JsonlSource):
+            await source.open()
+        twice = getattr(source, "size", None) is not None  # compared before it is read, else while it is
+        if twice:
+            await self._check_input(source)
+        opened = await open_run(
+            Path(output),
+            self._facts(teacher),
+            files,
+            wanted,
+            teacher=teacher,
+            asking=asking(self._blocks.build(None)),
+        )
+        if not twice:
+            try:
+                expect(source, opened.mark)
+                await self._check_input(source)
+            except BaseException:
+                if opened.ledger is not None:
+                    await opened.ledger.aclose(None)
+                raise
+        return opened.ledger or PlainLedger(JsonlSink("-")), opened
+
+    def _facts(self, teacher: Teacher | None) -> Facts:
+        """What decides the rows of a run, the input aside."""
+        found, data = self._blocks.files.found, self._file.document.data
+        return facts_of(data, self.file.parent, found, self.settings, teacher)
 
     def stream(
         self,
@@ -209,55 +308,9 @@ class Pipeline:
         """
         stream = RowStream()
         engine = self._engine(
-            _as_source(rows), stream, teacher, order=order, rejects=None, hook=hook or self._hook
+            _as_source(rows), PlainLedger(stream), teacher, order=order, hook=hook or self._hook
         )
         return stream.running(engine.run)
-
-    # ------------------------------------------------------------ blocks
-
-    def _decode_configs(self) -> None:
-        """Every block's config into its struct; all mistakes of all blocks at once."""
-        document, problems = self._file.document, list[Problem]()
-        for index, entry in enumerate(self._file.blocks):
-            path = f"$.blocks[{index}]"
-            try:
-                block = resolve_block(entry.type, self._plugins)
-                config = block.decode(
-                    document, f"{path}.config", entry.config, problems, self._context(index, entry, None)
-                )
-            except ConfigError as error:
-                problems.extend(_placed(document, f"{path}.type", error))
-                continue
-            if config is not None:
-                self._configs.append((entry, block, config))
-        if problems:
-            raise ConfigError(problems)
-
-    def _build(self, teacher: Teacher | None) -> list[PlannedBlock]:
-        """Construct the blocks, with a teacher to run or without one to check."""
-        built: list[PlannedBlock] = []
-        problems: list[Problem] = []
-        for index, (entry, block, config) in enumerate(self._configs):
-            try:
-                made = block.create(config, self._context(index, entry, teacher))
-            except ConfigError as error:
-                problems.extend(_placed(self._file.document, f"$.blocks[{index}].config", error))
-                continue
-            built.append(PlannedBlock(made, entry.type, entry.drop_columns, entry.duplicate_columns))
-        if problems:
-            raise ConfigError(problems)
-        return built
-
-    def _context(self, index: int, entry: BlockEntry, teacher: Teacher | None) -> Context:
-        return Context(
-            entry.name,
-            base_dir=self.file.parent,
-            depth=index,
-            settings=self.settings,
-            teacher=teacher,
-            resolve=lambda name: resolve_block(name, self._plugins),
-            notice=self._warn,
-        )
 
     def _warn(self, code: str, message: str) -> None:
         """Tell a warning once, however often the blocks are built."""
@@ -270,12 +323,12 @@ class Pipeline:
     def _engine(
         self,
         source: Source,
-        sink: Sink[Any],
+        ledger: Ledger,
         teacher: Teacher | None,
         *,
         order: Order,
-        rejects: Sink[Any] | None,
         hook: EventHook | None,
+        past: Past | None = None,
         limit: int | None = None,
         limits: Limits | None = None,
     ) -> Engine:
@@ -283,11 +336,11 @@ class Pipeline:
             raise ConfigError(f"{self.name} asks a teacher; give one, see sdg_stream.connect")
         report = getattr(teacher, "report", None)
         return Engine(
-            make_plan(self._build(teacher), order),
+            make_plan(self._blocks.build(teacher), order),
             name=self.name,
             source=source,
-            sink=sink,
-            rejects=rejects,
+            ledger=ledger,
+            past=past,
             slots=(lambda: 64) if teacher is None else (lambda: teacher.slots),
             hook=hook,
             limit=limit,
@@ -295,6 +348,7 @@ class Pipeline:
             tokens=lambda: getattr(teacher, "tokens_used", (0, 0)),
             provenance=PROVENANCE_COLUMN if self.settings.provenance else None,
             teacher_report=report,
+            halt=getattr(teacher, "halt", None),
         )
 
     async def _check_input(self, source: Source) -> None:
@@ -317,28 +371,9 @@ def _name_of(path: Path) -> str:
     return path.relative_to(root).with_suffix("").as_posix() if path.is_relative_to(root) else str(path)
 
 
-def _placed(document: Any, path: str, error: ConfigError) -> list[Problem]:
-    """The problems of a block, given a place in the pipeline file where they have none."""
-    return [
-        problem if problem.file else document.problem(problem.path or path, problem.message)
-        for problem in error.problems
-    ]
-
-
 def _as_source(source: Input) -> Source:
     if isinstance(source, str | Path):
         return JsonlSource(source)
     if isinstance(source, Iterable):
         return IterableSource(source)
     return IterableSource(source) if isinstance(source, AsyncIterable) else source
-
-
-def _write_run_file(folder: Path, pipeline: Pipeline, report: RunReport) -> None:
-    """``run.json``: what ran, and the account of it."""
-    facts: Mapping[str, Any] = {
-        "pipeline": pipeline.name,
-        "file": str(pipeline.file),
-        "settings": msgspec.to_builtins(pipeline.settings),
-        "report": msgspec.to_builtins(report),
-    }
-    (folder / "run.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

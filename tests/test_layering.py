@@ -10,18 +10,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sdg_stream"
 
 LAYERS = {
-    "errors": 0, "record": 0, "events": 0,
+    "errors": 0, "record": 0, "events": 0, "version": 0,
     "config": 1, "prompts": 1, "calls": 1,
-    "abc": 2,
+    "abc": 2, "ledger": 2,
     "blocks": 3, "teacher": 3, "io": 3, "engine": 3, "state": 3,
-    "catalog": 4, "pipeline": 4, "taxonomy": 4, "mixing": 4, "selection": 4,
+    "catalog": 4, "assembly": 4, "durable": 4, "pipeline": 4, "taxonomy": 4, "mixing": 4, "selection": 4,
     "": 5, "cluster": 5, "generate": 5, "loadtest": 5,
     "observe": 6, "simulator": 6, "testing": 6,
     "cli": 7, "__main__": 7,
 }  # fmt: skip
 
 # The composition root joins what the catalog names; `python -m` is one more door to the command line.
-ALLOWED = {("pipeline", "catalog"), ("__main__", "cli")}
+ALLOWED = {("pipeline", "catalog"), ("pipeline", "assembly"), ("pipeline", "durable"), ("assembly", "catalog"), ("__main__", "cli")}
 
 
 def home_of(parts: tuple[str, ...]) -> str:

@@ -14,14 +14,16 @@ import msgspec
 
 from ..abc import Teacher
 from ..config.settings import Settings
+from ..durable import can_be_resumed
 from ..engine.limits import BUDGETS, Limits
-from ..errors import ConfigError, OutputError
+from ..errors import ConfigError, OutputError, SdgStreamError
 from ..events import Event, EventHook, Progress, RunFinished, RunReport
 from ..io.jsonl import JsonlSink
 from ..observe.progress import Mode, Screen, choose_mode, open_screen
 from ..observe.summary import FirstRejects, summary
 from ..observe.text import count, one_line, plural
 from ..pipeline import Pipeline
+from ..state.opening import FINISHED_BEFORE, Keep
 from ..teacher.connect import connect
 from .errors import EXIT_BUDGET, EXIT_UNSATISFIED, reader_left
 from .logs import LogHook, configure_logging
@@ -46,7 +48,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     output: str
     limit: int | None
     order: Literal["input", "none"]
-    overwrite: bool
+    keep: Keep = Keep()
     limits: Limits = Limits()
     max_reject_rate: float
     provenance: bool
@@ -75,6 +77,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
     log_json: bool
     notes: tuple[tuple[str, str], ...] = ()
+    again: str = ""
 
 
 class Latest:
@@ -110,19 +113,23 @@ def perform(job: Job, api_key: str | None) -> int:
         report = run_until_signal(lambda: _run(job, pipeline, api_key, hook), partial(_told, screen))
     except Stopped as stopped:
         _close(job, screen, latest.report, first)
-        screen.line(f"Stopped by {stopped}. {_saved(latest.report)} --overwrite starts again.")
+        screen.line(f"Stopped by {stopped}. {_saved(latest.report)}{_going_on(job)}")
         return stopped.exit_code
     except Exception as error:
         screen.close()
         if job.output == STDOUT and isinstance(error, OutputError) and reader_left():
             raise BrokenPipeError from error
         _close(job, screen, latest.report, first)
-        if latest.report is not None and not isinstance(error, OutputError):  # which says it itself
-            error.add_note(_saved(latest.report))
+        if latest.report is not None and isinstance(error, SdgStreamError):
+            saved = "" if isinstance(error, OutputError) else _saved(latest.report)  # it says so itself
+            error.add_note(f"{saved}{_going_on(job)}".strip())
         raise
     finally:
         screen.close()
-    _close(job, screen, report, first)
+    if report.stopped == FINISHED_BEFORE:
+        screen.line(_finished(report))
+    else:
+        _close(job, screen, report, first)
     code, words = verdict(report, job.max_reject_rate, job.limits.target)
     if words:
         screen.line(words)
@@ -156,7 +163,11 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
         barrier = any(stage.kind == "group" for stage in pipeline.plan(job.order).stages)
         job.limits.check(barrier=barrier)
         if job.input != STDIN and job.output != STDOUT:  # before a teacher is asked anything
-            await pipeline.check_files(job.input, job.output, overwrite=job.overwrite)
+            found = await pipeline.look(
+                job.input, job.output, limit=job.limit, limits=job.limits, keep=job.keep
+            )
+            if found is not None:
+                return found
         teacher: Teacher | None = None
         if pipeline.uses_teacher:
             urls = await _endpoints(job, api_key, hook, stack)
@@ -191,7 +202,7 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
             order=job.order,
             limit=job.limit,
             limits=job.limits,
-            overwrite=job.overwrite,
+            keep=job.keep,
             hook=hook,
         )
 
@@ -274,6 +285,22 @@ def _saved(report: RunReport | None) -> str:
     if report is None:
         return "Nothing was written."
     return f"{plural(report.rows, 'row')} of settled roots saved in {one_line(report.output)}."
+
+
+def _finished(report: RunReport) -> str:
+    """A run that had been finished, in a line."""
+    return (
+        f"This run is finished: {plural(report.rows, 'row')} of {plural(report.roots, 'input row')} in"
+        f" {one_line(report.output)}. Nothing was done. More input rows, --retry-rejected or --edited give it"
+        " something to do; --overwrite starts again."
+    )
+
+
+def _going_on(job: Job) -> str:
+    """What to type next."""
+    if not can_be_resumed(job.output) or not job.again:
+        return ""
+    return f"\nThe same command goes on from there:\n  {job.again}"
 
 
 def _fan_out(hooks: list[EventHook]) -> EventHook:

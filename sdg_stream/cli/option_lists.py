@@ -10,7 +10,7 @@ import click
 
 from .number import NumberOrAuto
 
-__all__ = ["INPUT", "LIMITS", "PIPELINE", "PROBED", "SCREEN", "STRICT_INPUT", "TEACHER", "Options"]
+__all__ = ["INPUT", "KEEP", "LIMITS", "PIPELINE", "PROBED", "SCREEN", "STRICT_INPUT", "TEACHER", "Options"]
 
 Options: TypeAlias = tuple[Callable[[Any], Any], ...]
 
@@ -184,6 +184,38 @@ LIMITS: Options = (
     click.option("--price-out", type=_PRICE, default=0.0, metavar="MONEY", help="Of a million reply tokens."),
     click.option(
         "--max-time", type=_POSITIVE, metavar="SECONDS", help="Start on no more input rows after so long."
+    ),
+)
+
+KEEP: Options = (
+    click.option(
+        "--resume",
+        type=click.Choice(["auto", "never", "require"]),
+        default="auto",
+        help="Go on with an unfinished run of this output: where there is one, not at all, or in any case.",
+    ),
+    click.option(
+        "--edited",
+        is_flag=True,
+        help="Accept that pipeline, model, settings or input have changed: only what that reaches is asked"
+        " again, and the new rows replace the old ones at the end.",
+    ),
+    click.option(
+        "--retry-rejected", is_flag=True, help="Run the input rows with rejects again; new rows are added."
+    ),
+    click.option("--overwrite", is_flag=True, help="Forget an existing output and its run."),
+    click.option("--no-cache", is_flag=True, help="Keep no answers, and use none that were kept."),
+    click.option(
+        "--cache-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="Keep answers here, for several outputs to share.",
+    ),
+    click.option(
+        "--fsync",
+        type=click.Choice(["interval", "always", "never"]),
+        default="interval",
+        help="Bring rows to the disk once a second, always, or when the system likes.",
     ),
 )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .option_lists import INPUT, LIMITS, PIPELINE, PROBED, SCREEN, TEACHER, Options
+from .option_lists import INPUT, KEEP, LIMITS, PIPELINE, PROBED, SCREEN, TEACHER, Options
 
 if TYPE_CHECKING:
     from ..config.yaml import Document
@@ -26,6 +26,7 @@ __all__ = [
     "allow_path_option",
     "endpoint_options",
     "input_options",
+    "keep_options",
     "limit_options",
     "pick",
     "pipeline_options",
@@ -116,6 +117,13 @@ def pipeline_options(function: F) -> F:
     return function
 
 
+def keep_options(function: F) -> F:
+    """Options on what to do with an earlier run, and how to keep this one."""
+    for option in reversed(KEEP):
+        function = option(function)
+    return function
+
+
 def input_options(function: F) -> F:
     """What becomes of odd input rows."""
     for option in reversed(INPUT):
@@ -172,6 +180,7 @@ def _names(options: Options) -> list[str]:
 _SECTION_OF = {
     **dict.fromkeys(_names(TEACHER), "Teacher"),
     **dict.fromkeys(_names(PIPELINE), "Pipeline"),
+    **dict.fromkeys(_names(KEEP), "Going on with a run"),
     **dict.fromkeys(_names(INPUT), "Input"),
     **dict.fromkeys(_names(LIMITS), "Targets and budgets (what is in flight then is finished)"),
     **dict.fromkeys(_names(SCREEN), "Screen"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from typing import Any
 
 import click
@@ -11,6 +13,7 @@ from click.core import ParameterSource
 from .options import (
     CONTEXT,
     Command,
+    keep_options,
     limit_options,
     pick,
     pipeline_options,
@@ -25,8 +28,8 @@ __all__ = ["run"]
 
 _EXIT_CODES = """\b
 Exit codes: 0 done; 1 bug; 2 usage, pipeline or input; 3 no row accepted, or
-too many rejects; 4 teacher unusable; 5 output cannot be written; 6 output
-exists; 7 stopped at a budget; 130 interrupted; 143 terminated.
+too many rejects; 4 teacher unusable; 5 output cannot be written; 6 the run
+cannot be gone on with; 7 stopped at a budget; 130 interrupted; 143 terminated.
 """
 
 
@@ -42,7 +45,6 @@ exists; 7 stopped at a budget; 130 interrupted; 143 terminated.
     default="input",
     help="Rows in the order of the input, or as they are finished.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option(
     "--max-reject-rate",
     type=click.FloatRange(0, 1),
@@ -55,6 +57,7 @@ exists; 7 stopped at a budget; 130 interrupted; 143 terminated.
 @settings_option
 @pipeline_options
 @limit_options
+@keep_options
 @teacher_options
 @screen_options
 @click.option("--batch-size", type=int, hidden=True, help="Ignored.")
@@ -71,6 +74,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     by --settings (model_id); the command line wins over the environment, and that over the file.
     """
     from ..engine.limits import Limits
+    from ..state.opening import Keep
     from .demo import Demo
     from .job import Job, perform
 
@@ -87,7 +91,8 @@ def run(ctx: click.Context, /, **options: Any) -> None:
         if not options[name]:
             raise click.UsageError(hint.format(name=ctx.find_root().info_name))
     options["limits"] = pick(Limits, options)
-    job = pick(Job, {**options, "notes": _notes(ctx, options, demo=demo is not None)})
+    options["keep"] = pick(Keep, {**options, "cache": not options["no_cache"]})
+    job = pick(Job, {**options, "notes": _notes(ctx, options, demo=demo is not None), "again": _again(ctx)})
     code = perform(job, _api_key(options))
     if demo is not None and code == 0:
         demo.close()
@@ -105,6 +110,16 @@ def _pipeline_name(argument: str | None, option: str | None) -> str | None:
     if argument is not None and option is not None and argument != option:
         raise click.UsageError("two pipelines are named: give PIPELINE or --pipeline")
     return argument if argument is not None else option
+
+
+def _again(ctx: click.Context) -> str:
+    """The command as it was typed, for a shell; without a key."""
+    words, secret = [str(ctx.find_root().info_name), "run"], False
+    for word in sys.argv[2:]:
+        if not secret and word != "--api-key" and not word.startswith("--api-key="):
+            words.append(word)
+        secret = word == "--api-key"
+    return " ".join(word if index == 0 else shlex.quote(word) for index, word in enumerate(words))
 
 
 def _api_key(options: dict[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ No queue, task or record object stands between fused steps; a step costs one cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
@@ -15,27 +15,34 @@ from ..abc import RowBlock
 from ..errors import RecordError
 from ..record import Columns, Record
 from .stats import BlockStats
+from .tracker import RootState
 
-__all__ = ["Chain", "OnReject", "Step", "dedup_step", "drop_step", "row_step"]
+__all__ = ["Chain", "OnReject", "Seen", "Step", "dedup_step", "drop_step", "row_step"]
 
-OnReject: TypeAlias = Callable[[Record, str, RecordError, Columns | None], None]
+OnReject: TypeAlias = Callable[[Record, BlockStats, RecordError, Columns | None], None]
 
 
 class Step:
     """One step of a chain: what to do with columns, and whose counters it moves.
 
     ``counts`` is false for steps that belong to a block whose records were counted before
-    (``drop_columns``, ``drop_duplicates``).
+    (``drop_columns``, ``drop_duplicates``); ``seen`` is what a ``drop_duplicates`` remembers.
     """
 
-    __slots__ = ("apply", "counts", "stats")
+    __slots__ = ("apply", "counts", "seen", "stats")
 
     def __init__(
-        self, apply: Callable[[Columns], Iterable[Columns]], stats: BlockStats, *, counts: bool = True
+        self,
+        apply: Callable[[Columns], Iterable[Columns]],
+        stats: BlockStats,
+        *,
+        counts: bool = True,
+        seen: Seen | None = None,
     ) -> None:
         self.apply = apply
         self.stats = stats
         self.counts = counts
+        self.seen = seen
 
 
 def row_step(block: RowBlock[Any], stats: BlockStats) -> Step:
@@ -55,14 +62,44 @@ def drop_step(names: Iterable[str], stats: BlockStats) -> Step:
     return Step(drop, stats, counts=False)
 
 
+class Seen:
+    """What one ``drop_duplicates`` has let pass: a 16-byte digest of each distinct key, and whose it was.
+
+    ``root`` is the one whose record passes now. What a root was first with is asked for once, when it is
+    settled; so a session knows what to remember of it.
+    """
+
+    __slots__ = ("_by_root", "_digests", "root")
+
+    def __init__(self) -> None:
+        self.root = 0
+        self._digests: set[bytes] = set()
+        self._by_root: dict[int, list[bytes]] = {}
+
+    def first(self, digest: bytes) -> bool:
+        """Whether no record had this key before."""
+        if digest in self._digests:
+            return False
+        self._digests.add(digest)
+        self._by_root.setdefault(self.root, []).append(digest)
+        return True
+
+    def take(self, root: int) -> list[bytes]:
+        """The keys that a root was first with."""
+        return self._by_root.pop(root, [])
+
+    def restore(self, digests: Iterable[bytes]) -> None:
+        """Know keys of earlier sessions."""
+        self._digests.update(digests)
+
+
 def dedup_step(names: Iterable[str], stats: BlockStats) -> Step:
     """``drop_duplicates``: the first record with given values in these columns passes, later ones do not.
 
-    Values are compared by content (lists and mappings too), text exactly, nulls equal each other. What is
-    remembered is a 16-byte digest of each distinct key.
+    Values are compared by content (lists and mappings too), text exactly, nulls equal each other.
     """
     keys = tuple(names)
-    seen: set[bytes] = set()
+    seen = Seen()
 
     def dedup(columns: Columns) -> tuple[Columns, ...]:
         try:
@@ -75,29 +112,37 @@ def dedup_step(names: Iterable[str], stats: BlockStats) -> Step:
             text = orjson.dumps(values, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
         except TypeError:
             text = repr(values).encode(errors="surrogatepass")
-        digest = blake2b(text, digest_size=16).digest()
-        if digest in seen:
-            stats.duplicates += 1
-            stats.records_out -= 1
-            return ()
-        seen.add(digest)
-        return (columns,)
+        return (columns,) if seen.first(blake2b(text, digest_size=16).digest()) else ()
 
-    return Step(dedup, stats, counts=False)
+    return Step(dedup, stats, counts=False, seen=seen)
 
 
 class Chain:
-    """Fused steps. Empty ones cost nothing: their columns pass."""
+    """Fused steps. Empty ones cost nothing: their columns pass.
 
-    def __init__(self, steps: list[Step], on_reject: OnReject) -> None:
+    Args:
+        steps: in order.
+        roots: the open roots; what a record counts is also counted for its root.
+        on_reject: told of each reject.
+    """
+
+    def __init__(self, steps: list[Step], roots: Mapping[int, RootState], on_reject: OnReject) -> None:
         self._steps = [(step.apply, step.stats, step.counts) for step in steps]
+        self._seen = [step.seen for step in steps if step.seen is not None]
+        self._roots = roots
         self._on_reject = on_reject
 
     def run(self, columns: Columns, record: Record) -> list[Columns]:
         """All that comes of one record's columns; rejects are reported for ``record``."""
         batch = [columns]
+        if not self._steps:
+            return batch
+        tally = self._roots[record.root].tally
+        for seen in self._seen:
+            seen.root = record.root
         for apply, stats, counts in self._steps:
             results: list[Columns] = []
+            slot = stats.slot
             for item in batch:
                 before = len(results)
                 try:
@@ -106,18 +151,32 @@ class Chain:
                     del results[before:]
                     if not counts:
                         stats.records_out -= 1
-                    stats.count_reject(error.reason)
-                    self._on_reject(record, stats.name, error, item)
+                        tally[slot + 1] -= 1
+                    self._on_reject(record, stats, error, item)
                 except Exception as bug:
                     bug.add_note(f"in block {stats.name!r} ({stats.type}), root {record.root}")
                     raise
                 else:
-                    if counts and len(results) == before:
-                        stats.filtered += 1
+                    if len(results) == before:
+                        self._ended(stats, tally, duplicate=not counts)
             if counts:
                 stats.records_in += len(batch)
                 stats.records_out += len(results)
+                tally[slot] += len(batch)
+                tally[slot + 1] += len(results)
             if not results:
                 return results
             batch = results
         return batch
+
+    @staticmethod
+    def _ended(stats: BlockStats, tally: list[int], *, duplicate: bool) -> None:
+        """A step gave nothing for a record: it filtered it, or let no second one pass."""
+        if duplicate:
+            stats.duplicates += 1
+            stats.records_out -= 1
+            tally[stats.slot + 3] += 1
+            tally[stats.slot + 1] -= 1
+        else:
+            stats.filtered += 1
+            tally[stats.slot + 2] += 1

@@ -124,7 +124,7 @@ class RowsPerRoot:
         self._sum = 0.0
         self._squares = 0.0
 
-    def add(self, rows: int) -> None:
+    def add(self, rows: float) -> None:
         """A root settled with so many rows."""
         keep = 1 - 1 / MEMORY
         self._weight = self._weight * keep + 1
@@ -186,6 +186,14 @@ class Governor:
         self._stopped = ""
         self._changed = anyio.Event()
         self._reading: anyio.CancelScope | None = None
+
+    def restore(self, roots: int, rows: int, tokens: tuple[int, int]) -> None:
+        """Count what earlier sessions of the run have read, made and spent; time counts anew."""
+        self.opened = self.settled = roots
+        self.rows = rows
+        self._before = (self._before[0] - tokens[0], self._before[1] - tokens[1])
+        if roots:
+            self._rate.add(rows / roots)
 
     # ------------------------------------------------------------ for the feed
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 from ..abc import AsyncBlock, Block, GroupBlock, RowBlock
-from .chain import Step, dedup_step, drop_step, row_step
+from .chain import Seen, Step, dedup_step, drop_step, row_step
 from .stats import BlockStats
 
 __all__ = ["Order", "Plan", "PlannedBlock", "Stage", "StageKind", "make_plan"]
@@ -73,6 +73,20 @@ class Plan:
         self.stages = stages
         self.blocks = blocks
         self.order = order
+
+    @property
+    def barriers(self) -> int:
+        """How many group blocks there are."""
+        return sum(stage.kind == "group" for stage in self.stages)
+
+    def seen(self) -> list[tuple[Seen, bool]]:
+        """What each ``drop_duplicates`` remembers, in order, and whether a barrier comes after it."""
+        found: list[tuple[Seen, bool]] = []
+        barriers = self.barriers
+        for stage in self.stages:
+            barriers -= stage.kind == "group"
+            found += [(step.seen, barriers > 0) for step in stage.steps if step.seen is not None]
+        return found
 
     def lines(self) -> list[str]:
         """One line a stage."""

@@ -1,4 +1,9 @@
-"""The run: one task group from feed to commit, and the account of what became of every root."""
+"""The run: one task group from feed to commit, and the account of what became of every root.
+
+Stopping is one path, whoever asks for it (the embedding program cancels, a signal comes): nothing more is
+fed, no further attempt of a call begins, those under way get a grace, and what is settled then is committed.
+What is open stays for the next session.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +13,30 @@ from typing import Any
 
 import anyio
 
-from ..abc import Sink, Source, SourceItem
-from ..errors import OutputError, RecordError, SdgStreamError, first_leaf
+from ..abc import Source
+from ..calls import Halt
+from ..errors import OutputError, SdgStreamError, first_leaf
 from ..events import Event, EventHook, Notice, Progress, RunFinished, RunReport
-from ..record import Columns, Record
+from ..ledger import Ledger, Past, Roots
 from .chain import Chain
 from .channel import Channel
+from .commit import Commit
+from .feed import Feed
 from .grouping import GroupedChannel
 from .limits import Governor, Limits
 from .plan import Plan, Stage
 from .stages import GateOutlet, Outlet, StageBase, call_stage, gate_stage, group_stage, rows_stage
 from .stats import RunStats
-from .tracker import Gate, Reject, RootState, Tracker, Window
+from .tracker import Gate, Tracker, Window
 from .watchdog import watch_loop
 
 __all__ = ["Engine"]
 
-FLUSH_SECONDS = 0.05
+FLUSH_SECONDS = 0.025
 SYNC_SECONDS = 1.0
 PROGRESS_SECONDS = 0.5
-GRACE_SECONDS = 10.0  # for writing what is settled when a run is stopped
+GRACE_SECONDS = 10.0  # for calls under way when a run is stopped, and again for writing what is settled
+SETTLE_SECONDS = 0.02  # for the last answers to pass through the blocks that ask nobody
 MIN_WINDOW = 2048  # roots
 WINDOW_PER_SLOT = 64  # roots: room behind one that takes as long as so many others
 ROWS_WINDOW = 256  # of a pipeline that asks nobody: nothing in it takes long
@@ -41,14 +50,16 @@ class Engine:
         plan: the stages.
         name: what reports call the pipeline.
         source: where roots come from.
-        sink: where the rows of settled roots go.
-        rejects: where rejects go, as rows; None keeps only their counts.
+        ledger: where settled roots go.
+        past: what earlier sessions of the run have done.
         slots: sequences the teacher takes now; decides how many workers ask.
         hook: told of events.
         limit: stop after so many input rows.
         limits: a target and budgets; where they end the feed, the report's ``stopped`` says so.
-        tokens: (prompt tokens, reply tokens) that the teacher has used, for limits.
+        tokens: (prompt tokens, reply tokens) that the teacher has used in this session, for limits.
         provenance: name of the column that tells each row's origin; None for none.
+        teacher_report: the teacher's account.
+        halt: set when the run is being stopped; None if the run's calls know of none, then it stops at once.
     """
 
     def __init__(
@@ -57,8 +68,8 @@ class Engine:
         *,
         name: str,
         source: Source,
-        sink: Sink[Any],
-        rejects: Sink[Any] | None = None,
+        ledger: Ledger,
+        past: Past | None = None,
         slots: Callable[[], int] = lambda: 64,
         hook: EventHook | None = None,
         limit: int | None = None,
@@ -66,28 +77,67 @@ class Engine:
         tokens: Callable[[], tuple[int, int]] = lambda: (0, 0),
         provenance: str | None = None,
         teacher_report: Callable[[], Any] | None = None,
+        halt: Halt | None = None,
     ) -> None:
         self.plan = plan
         self.source = source
-        self.sink = sink
-        self.rejects = rejects
+        self.ledger = ledger
         self.stats = RunStats(name, [planned.stats for planned in plan.blocks])
+        self._past = past or Past(settled=Roots())
         self._slots = slots
         self._hook = hook
         self._limit = limit
-        self._provenance = provenance
         self._teacher_report = teacher_report
-        self._sinks = [sink] if rejects is None else [rejects, sink]
+        self._halt = halt
         self._channels: list[Channel] = []
-        asks = any(stage.kind == "calls" for stage in plan.stages)
-        self._window = Window(lambda: max(MIN_WINDOW, WINDOW_PER_SLOT * slots()) if asks else ROWS_WINDOW)
+        self._asks = any(stage.kind == "calls" for stage in plan.stages)
+        self._window = Window(
+            lambda: max(MIN_WINDOW, WINDOW_PER_SLOT * slots()) if self._asks else ROWS_WINDOW
+        )
         self._final_window = self._window
-        self._tracker = Tracker(self._make_gates())
-        self._governor: Governor | None = None
-        if limits:
-            steered = all(stage.kind != "group" for stage in plan.stages)
-            self._governor = Governor(limits, tokens=tokens, steered=steered)
-            self._tracker.gates[-1].told = self._governor.root_settled
+        self._tracker = Tracker(self._make_gates(), len(plan.blocks))
+        self._governor = self._make_governor(limits, tokens) if limits else None
+        self._remember()
+        self._commit = Commit(
+            self._tracker,
+            ledger,
+            self.stats,
+            past=self._past,
+            seen=[seen for seen, _ in plan.seen()],
+            window=self._final_window,
+            governor=self._governor,
+            provenance=provenance,
+            hook=hook,
+        )
+        self._feed = Feed(
+            source,
+            self._tracker,
+            self._window,
+            self.stats,
+            past=self._past,
+            replays=plan.barriers > 0,
+            governor=self._governor,
+            limit=limit,
+            priced=provenance is not None,
+        )
+        ledger.watch(self.stats.account)
+
+    def _make_governor(self, limits: Limits, tokens: Callable[[], tuple[int, int]]) -> Governor:
+        governor = Governor(limits, tokens=tokens, steered=not self.plan.barriers)
+        self._tracker.gates[-1].told = governor.root_settled
+        return governor
+
+    def _remember(self) -> None:
+        """Go on where earlier sessions ended."""
+        past = self._past
+        self.stats.seconds_before = past.seconds
+        if past.account is not None:
+            self.stats.restore(past.account)
+            if self._governor is not None:
+                self._governor.restore(past.account.roots, past.account.rows, past.tokens)
+        for (seen, comes_again), digests in zip(self.plan.seen(), past.keys, strict=False):
+            if not comes_again:
+                seen.restore(digests)
 
     # ------------------------------------------------------------ running
 
@@ -95,48 +145,82 @@ class Engine:
         """Run to the end of the input.
 
         Raises whatever stops a run: a block's bug as itself, with its place as a note; TeacherUnusable;
-        OutputError. What was settled before that is in the sink.
+        OutputError. What was settled before that is in the ledger.
         """
         try:
-            async with anyio.create_task_group() as beats:
-                beats.start_soon(self._flush_beat)
-                beats.start_soon(self._progress_beat)
-                beats.start_soon(watch_loop, self._told_blocking)
-                async with anyio.create_task_group() as tasks:
-                    self._wire(tasks)
-                beats.cancel_scope.cancel()
-            await self._close()
+            await self._run_or_drain()
+            stopped = self._governor.stopped if self._governor else ""
+            await self._close(stopped)
         except BaseException as error:
             leaf = first_leaf(error)
             with anyio.move_on_after(GRACE_SECONDS, shield=True):
                 await self._salvage(leaf)
-            if isinstance(leaf, OutputError):  # what was put is not all written
-                self.stats.rows = min(self.stats.rows, getattr(self.sink, "rows_written", self.stats.rows))
+            written = self.ledger.rows_written
+            if isinstance(leaf, OutputError) and written is not None:  # what was put is not all written
+                self.stats.rows = min(self.stats.rows, written)
             words = "cancelled" if isinstance(leaf, anyio.get_cancelled_exc_class()) else type(leaf).__name__
             self._emit(RunFinished(report=self.report(stopped=words)))
             if leaf is error:
                 raise
             raise leaf from leaf.__cause__  # as it was raised: the groups around it say nothing more
-        report = self.report(stopped=self._governor.stopped if self._governor else "")
+        report = self.report(stopped=stopped)
         self._emit(RunFinished(report=report))
         return report
 
     def report(self, **more: Any) -> RunReport:
         """The account as it is now."""
         teacher = self._teacher_report() if self._teacher_report else None
+        rejects = self.ledger.rejects if self.stats.rejects else ""
         return self.stats.report(
-            teacher=teacher, input=self.source.name, output=self.sink.name, **self._rejects_name(), **more
+            teacher=teacher, input=self.source.name, output=self.ledger.output, rejects_file=rejects, **more
         )
 
-    def _rejects_name(self) -> dict[str, str]:
-        return {"rejects_file": self.rejects.name} if self.rejects is not None and self.stats.rejects else {}
+    async def _run_or_drain(self) -> None:
+        """All the work, in a task that a cancellation reaches when the calls under way have had a grace."""
+        work = anyio.CancelScope(shield=self._halt is not None)
+        ended = anyio.Event()
 
-    async def _close(self) -> None:
+        async def working() -> None:
+            try:
+                with work:
+                    await self._work()
+            finally:
+                ended.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(working)
+            try:
+                await ended.wait()
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await self._drain(ended)
+                    work.cancel()
+                    await ended.wait()
+                raise
+
+    async def _work(self) -> None:
+        async with anyio.create_task_group() as beats:
+            beats.start_soon(self._flush_beat)
+            beats.start_soon(self._progress_beat)
+            beats.start_soon(watch_loop, self._told_blocking)
+            async with anyio.create_task_group() as tasks:
+                self._wire(tasks)
+            beats.cancel_scope.cancel()
+
+    async def _drain(self, ended: anyio.Event) -> None:
+        """Let no attempt begin any more, and wait for those under way."""
+        if self._halt is None or ended.is_set():
+            return
+        self._feed.halted = True
+        with anyio.move_on_after(GRACE_SECONDS):
+            await self._halt.drained()
+            await anyio.sleep(SETTLE_SECONDS)
+
+    async def _close(self, stopped: str) -> None:
         for channel in self._channels:
             channel.abandon()
         await self.source.aclose()
-        for sink in self._sinks:
-            await sink.aclose()
+        await self.ledger.aclose(stopped)
 
     async def _salvage(self, error: BaseException) -> None:
         """After a failure: commit what is settled and close everything; the failure itself stays the news."""
@@ -145,11 +229,11 @@ class Engine:
         with suppress(SdgStreamError):
             gate = self._tracker.gates[-1]
             while not isinstance(error, OutputError) and (found := gate.take()) is not None:
-                await self._commit(*found)
-        closing = [self.source.aclose, *(sink.aclose for sink in self._sinks)]
-        for close in closing:
-            with suppress(SdgStreamError):
-                await close()
+                await self._commit.root(*found)
+        with suppress(SdgStreamError):
+            await self.source.aclose()
+        with suppress(SdgStreamError):
+            await self.ledger.aclose(None)
 
     # ------------------------------------------------------------ wiring
 
@@ -169,18 +253,20 @@ class Engine:
         stages, gates = self.plan.stages, self._tracker.gates
         segment = len(gates) - 1
         outlet: Outlet = GateOutlet(gates[segment], self._tracker, segment)
-        tasks.start_soon(self._commit_all, gates[segment])
+        tasks.start_soon(self._commit.run, gates[segment])
         window = self._final_window
+        done: Callable[[int], bool] = self._past.done  # settled roots end at the last barrier
         windows = [gate.window for gate in gates if gate.window is not None]
         for stage in reversed(stages):
-            base = StageBase(Chain(stage.steps, self._reject), self._tracker, segment, outlet)
+            chain = Chain(stage.steps, self._tracker.roots, self._tracker.reject)
+            base = StageBase(chain, self._tracker, segment, outlet)
             if stage.gated:
                 segment -= 1
                 gate = gates[segment]
                 outlet = GateOutlet(gate, self._tracker, segment)
                 if stage.kind == "group":
-                    tasks.start_soon(group_stage, gate, stage.head[0], base, window)
-                    window = windows.pop()
+                    tasks.start_soon(group_stage, gate, stage.head[0], base, window, done)
+                    window, done = windows.pop(), _none
                 else:
                     tasks.start_soon(gate_stage, gate, base)
                 continue
@@ -189,12 +275,12 @@ class Engine:
             self._channels.append(inlet)
             self._start(tasks, stage, inlet, base)
             outlet = inlet
-        tasks.start_soon(self._feed, outlet)
+        tasks.start_soon(self._feed.run, outlet)
 
     @property
     def _looks_ahead(self) -> bool:
         """Whether input rows wait in groups: where the teacher is asked, and no budget may end the run."""
-        return self._governor is None and any(stage.kind == "calls" for stage in self.plan.stages)
+        return self._governor is None and self._asks
 
     def _start(self, tasks: anyio.abc.TaskGroup, stage: Stage, inlet: Channel, base: StageBase) -> None:
         if stage.kind == "rows":
@@ -203,99 +289,7 @@ class Engine:
             # Workers that wait between two attempts hold no slot: twice as many keep all slots in use.
             tasks.start_soon(call_stage, inlet, stage.head, base, lambda: 2 * self._slots() + 16)
 
-    # ------------------------------------------------------------ feed and commit
-
-    async def _feed(self, outlet: Outlet) -> None:
-        governor, read = self._governor, self.source.read
-        while items := await (governor.read(read) if governor else read()):
-            for item in items:
-                if self._limit is not None and self.stats.roots >= self._limit:
-                    break
-                if governor is not None and not await governor.room():
-                    break
-                await self._open(item, outlet)
-            else:
-                continue
-            break
-        outlet.close()
-
-    async def _open(self, item: SourceItem, outlet: Outlet) -> None:
-        """Open a root for an input row, waiting while too many are open."""
-        stats, tracker = self.stats, self._tracker
-        root = stats.roots
-        await self._window.enter(root)
-        stats.roots += 1
-        tracker.open(root)
-        record = Record(root, {}, (), None if self._provenance is None else [])
-        if isinstance(item, RecordError):
-            stats.input.count_reject(item.reason)
-            tracker.reject(record, stats.input.name, item, None)
-            tracker.changed(root, 0, -1)
-        else:
-            record.columns = item
-            await outlet.send(record)
-
-    async def _commit_all(self, gate: Gate) -> None:
-        while (found := await gate.next()) is not None:
-            await self._commit(*found)
-        if self._tracker.roots:
-            raise RuntimeError(f"{len(self._tracker.roots)} roots never settled; this is a bug")
-
-    async def _commit(self, root: int, records: list[Record]) -> None:
-        """Write a settled root: its rows in one append, and its rejects."""
-        state, stats, sink = self._tracker.forget(root), self.stats, self.sink
-        rows = []
-        for record in records:
-            if self._provenance is not None:
-                record.columns[self._provenance] = {
-                    "root": root,
-                    "path": list(record.path),
-                    "calls": record.calls,
-                }
-            try:
-                rows.append(sink.prepare(record.columns))
-            except RecordError as error:
-                self._reject_in(state, record, error)
-        if state.rejects:
-            await self._commit_rejects(root, state)
-        if rows:
-            await sink.put(rows)
-            stats.rows += len(rows)
-            stats.accepted += 1
-        elif state.rejects:
-            stats.rejected += 1
-        else:
-            stats.filtered += 1
-        self._final_window.leave(root)
-        if self._governor is not None:
-            self._governor.root_committed(len(rows), lost=len(records) - len(rows))
-
-    async def _commit_rejects(self, root: int, state: RootState) -> None:
-        self.stats.rejects += len(state.rejects)
-        self.stats.roots_with_rejects += 1
-        if self._hook is not None:
-            for reject in state.rejects:
-                self._hook(reject.event(root))
-        if self.rejects is None:
-            return
-        rows = []
-        for reject in state.rejects:
-            row = reject.row(root)
-            try:
-                rows.append(self.rejects.prepare(row))
-            except RecordError:  # its columns cannot be written: keep what can
-                row["columns"] = {name: repr(value) for name, value in (reject.columns or {}).items()}
-                rows.append(self.rejects.prepare(row))
-        await self.rejects.put(rows)
-
     # ------------------------------------------------------------ telling
-
-    def _reject(self, record: Record, stage: str, error: RecordError, columns: Columns | None) -> None:
-        self._tracker.reject(record, stage, error, columns)
-
-    def _reject_in(self, state: RootState, record: Record, error: RecordError) -> None:
-        self.stats.output.count_reject(error.reason)
-        state.rejects.append(Reject(record.path, self.stats.output.name, error, record.columns))
 
     def _emit(self, event: Event) -> None:
         if self._hook is not None:
@@ -314,8 +308,7 @@ class Engine:
         while True:
             await anyio.sleep(FLUSH_SECONDS)
             count += 1
-            for sink in self._sinks:
-                await (sink.flush() if count % beats else sink.sync())
+            await (self.ledger.flush() if count % beats else self.ledger.sync())
 
     async def _progress_beat(self) -> None:
         while self._hook is not None:
@@ -330,6 +323,12 @@ class Engine:
         if self._governor is not None and (wanted := self._governor.roots_wanted()) is not None:
             return wanted
         position, size = getattr(self.source, "position", None), getattr(self.source, "size", None)
-        if not position or not size or not self.stats.roots:
+        fed = self._feed.root
+        if not position or not size or not fed:
             return None
-        return max(self.stats.roots, round(self.stats.roots * int(size) / int(position)))
+        return max(fed, round(fed * int(size) / int(position)))
+
+
+def _none(root: int) -> bool:
+    del root
+    return False

@@ -17,6 +17,7 @@ from ..record import Columns, Record
 from .chain import Chain
 from .channel import Channel
 from .plan import PlannedBlock
+from .stats import BlockStats
 from .tracker import Gate, Tracker, Window
 
 __all__ = ["GateOutlet", "Outlet", "StageBase", "call_stage", "gate_stage", "group_stage", "rows_stage"]
@@ -90,8 +91,13 @@ async def gate_stage(gate: Gate, base: StageBase) -> None:
     base.outlet.close()
 
 
-async def group_stage(gate: Gate, planned: PlannedBlock, base: StageBase, window: Window) -> None:
-    """A barrier: all records at once through a group block, then root after root through the chain."""
+async def group_stage(
+    gate: Gate, planned: PlannedBlock, base: StageBase, window: Window, done: Callable[[int], bool]
+) -> None:
+    """A barrier: all records at once through a group block, then root after root through the chain.
+
+    Of a root that is ``done``, settled before, the block has to see the records; they end here.
+    """
     roots: list[int] = []
     records: list[Record] = []
     while (found := await gate.next()) is not None:
@@ -106,6 +112,8 @@ async def group_stage(gate: Gate, planned: PlannedBlock, base: StageBase, window
     records.clear()
     for root in roots:
         leaving = sorted(by_root.pop(root, ()), key=lambda record: record.path)
+        if done(root):
+            leaving = []
         delta = len(leaving) - came.get(root, 0)
         if delta:
             base.tracker.changed(root, base.segment, delta)
@@ -121,19 +129,33 @@ def _apply_group(planned: PlannedBlock, records: list[Record], base: StageBase) 
     if not isinstance(block, GroupBlock):
         raise TypeError(f"{stats.name!r} is not a group block")
     stats.records_in += len(records)
+    came: dict[int, int] = {}
+    for record in records:
+        came[record.root] = came.get(record.root, 0) + 1
     try:
         results = list(block.apply(list(records))) if records else []
     except RecordError as error:
         for record in records:
-            stats.count_reject(error.reason)
-            base.tracker.reject(record, stats.name, error, record.columns)
+            base.tracker.roots[record.root].tally[stats.slot] += 1
+            base.tracker.reject(record, stats, error, record.columns)
         return []
     except Exception as bug:
         bug.add_note(f"in block {stats.name!r} ({stats.type}), {len(records)} records at its barrier")
         raise
-    stats.records_out += len(results)
-    stats.filtered += max(0, len(records) - len(results))
+    left = dict.fromkeys(came, 0)
+    for record in results:
+        left[record.root] += 1
+    for root, count in came.items():
+        _count_group(stats, base.tracker.roots[root].tally, count, left[root])
     return results
+
+
+def _count_group(stats: BlockStats, tally: list[int], came: int, left: int) -> None:
+    filtered = max(0, came - left)
+    stats.records_out += left
+    stats.filtered += filtered
+    slot = stats.slot
+    tally[slot : slot + 3] = (tally[slot] + came, tally[slot + 1] + left, tally[slot + 2] + filtered)
 
 
 def _ask_of(planned: PlannedBlock) -> Callable[[Record], Awaitable[Sequence[Columns]]]:
@@ -156,20 +178,23 @@ class _Calls(StageBase):
     async def ask(self, index: int, record: Record) -> Sequence[Columns]:
         """One async block on one record; a reject gives nothing."""
         apply, stats = self.asks[index]
+        tally, slot = self.tracker.roots[record.root].tally, stats.slot
         stats.records_in += 1
+        tally[slot] += 1
         columns = record.columns
         try:
             results = await apply(record)
         except RecordError as error:
-            stats.count_reject(error.reason)
-            self.tracker.reject(record, stats.name, error, columns)
+            self.tracker.reject(record, stats, error, columns)
             return ()
         except Exception as bug:
             bug.add_note(f"in block {stats.name!r} ({stats.type}), root {record.root}")
             raise
         stats.records_out += len(results)
+        tally[slot + 1] += len(results)
         if not results:
             stats.filtered += 1
+            tally[slot + 2] += 1
         return results
 
     async def ask_all(self, record: Record) -> Sequence[Columns]:

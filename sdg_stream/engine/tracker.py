@@ -19,6 +19,7 @@ import anyio
 from ..errors import RecordError
 from ..events import RecordRejected
 from ..record import Columns, Path, Record
+from .stats import TALLY, BlockStats
 
 __all__ = ["Gate", "Reject", "RootState", "Tracker", "Window"]
 
@@ -26,11 +27,11 @@ __all__ = ["Gate", "Reject", "RootState", "Tracker", "Window"]
 class Reject:
     """A record that ended because something was wrong with it."""
 
-    __slots__ = ("columns", "error", "path", "stage")
+    __slots__ = ("columns", "error", "path", "stats")
 
-    def __init__(self, path: Path, stage: str, error: RecordError, columns: Columns | None) -> None:
+    def __init__(self, path: Path, stats: BlockStats, error: RecordError, columns: Columns | None) -> None:
         self.path = path
-        self.stage = stage
+        self.stats = stats
         self.error = error
         self.columns = columns
 
@@ -39,7 +40,7 @@ class Reject:
         return RecordRejected(
             root=root,
             path=self.path,
-            stage=self.stage,
+            stage=self.stats.name,
             reason=self.error.reason,
             message=self.error.message,
             server=self.error.server,
@@ -50,7 +51,7 @@ class Reject:
         row: dict[str, Any] = {
             "root": root,
             "path": list(self.path),
-            "stage": self.stage,
+            "stage": self.stats.name,
             "reason": self.error.reason,
             "message": self.error.message,
         }
@@ -61,13 +62,14 @@ class Reject:
 
 
 class RootState:
-    """One open root: records per segment, gates passed, and the rejects among its descendants."""
+    """One open root: records per segment, gates passed, what it counted, and its rejects."""
 
-    __slots__ = ("counts", "gates_done", "rejects")
+    __slots__ = ("counts", "gates_done", "rejects", "tally")
 
-    def __init__(self, segments: int) -> None:
+    def __init__(self, segments: int, blocks: int) -> None:
         self.counts = [0] * segments
         self.gates_done = 0
+        self.tally = [0] * (TALLY * blocks)
         self.rejects: list[Reject] = []
 
 
@@ -169,13 +171,14 @@ class Gate:
 class Tracker:
     """Counts every open root through the segments and tells the gates when it is done there."""
 
-    def __init__(self, gates: list[Gate]) -> None:
+    def __init__(self, gates: list[Gate], blocks: int = 0) -> None:
         self.gates = gates
         self.roots: dict[int, RootState] = {}
+        self._blocks = blocks
 
     def open(self, root: int) -> None:
         """A root enters the first segment as one record."""
-        state = RootState(len(self.gates))
+        state = RootState(len(self.gates), self._blocks)
         state.counts[0] = 1
         self.roots[root] = state
         for gate in self.gates:
@@ -198,9 +201,10 @@ class Tracker:
         if not state.counts[segment]:
             self._settle(record.root, state)
 
-    def reject(self, record: Record, stage: str, error: RecordError, columns: Columns | None) -> None:
-        """Keep a reject until its root is settled; the caller still says that the record ended."""
-        self.roots[record.root].rejects.append(Reject(record.path, stage, error, columns))
+    def reject(self, record: Record, stats: BlockStats, error: RecordError, columns: Columns | None) -> None:
+        """Count and keep a reject until its root is settled; the caller still says that the record ended."""
+        stats.count_reject(error.reason)
+        self.roots[record.root].rejects.append(Reject(record.path, stats, error, columns))
 
     def forget(self, root: int) -> RootState:
         """The root is settled and committed."""

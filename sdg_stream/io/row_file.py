@@ -22,13 +22,15 @@ STDOUT = "-"
 class RowFile:
     """A path (``.gz`` is packed), standard output (``-``), or an open binary file, which stays open.
 
-    ``append`` keeps what a path holds; without it the file starts empty. ``rows_written`` and
+    ``append`` keeps what a path holds; without it the file starts empty. Without ``pack`` what is written is
+    packed already, if it is to be. ``rows_written`` and
     ``bytes_written`` count what the operating system has taken. After a failure nothing more is written:
     every further call raises the same error, and :meth:`close` just closes.
     """
 
-    def __init__(self, file: str | Path | BinaryIO, *, append: bool = False) -> None:
+    def __init__(self, file: str | Path | BinaryIO, *, append: bool = False, pack: bool = True) -> None:
         self.name = _name_of(file)
+        self._packs = pack and self.name.endswith(".gz")
         self.is_open = False
         self.rows_written = 0
         self.bytes_written = 0
@@ -56,7 +58,7 @@ class RowFile:
                 self._durable = descriptor
         else:
             self._write_some = _file_writer(self._file)
-        if self.name.endswith(".gz"):
+        if self._packs:
             self._packer = zlib.compressobj(wbits=31)  # 31: with gzip header and trailer
         self.is_open = True
 

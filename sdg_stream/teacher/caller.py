@@ -173,7 +173,7 @@ class Caller:
         try:
             return await self._attempt(call, seconds)
         finally:
-            halt.running -= 1
+            halt.ended()
 
     async def _attempt(self, call: _Call, seconds: float) -> tuple[Decoded, Endpoint]:
         """An attempt at an endpoint; with hedging perhaps one more at another."""

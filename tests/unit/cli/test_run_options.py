@@ -54,7 +54,7 @@ def test_defaults(performed: Performed) -> None:
     assert job.endpoint_url == ("http://localhost:8000/v1",)
     assert (job.order, job.api, job.concurrency, job.num_instructions) == ("input", "auto", "auto", 30)
     assert (job.max_reject_rate, job.timeout, job.max_attempts) == (0.5, 600.0, 6)
-    assert (job.progress, job.limit, job.overwrite, job.simulate, job.notes) == (
+    assert (job.progress, job.limit, job.keep.overwrite, job.simulate, job.notes) == (
         "auto",
         None,
         False,

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 
 from sdg_stream.abc import AsyncBlock, Block, BlockConfig, Context, Flow, GroupBlock, RowBlock
+from sdg_stream.engine.plain import PlainLedger
 from sdg_stream.engine.plan import Order, PlannedBlock, make_plan
 from sdg_stream.engine.run import Engine
 from sdg_stream.errors import RecordError
@@ -78,8 +79,7 @@ def engine_of(
         make_plan(blocks, order),
         name="test",
         source=IterableSource(rows),
-        sink=more.pop("sink", sink),
-        rejects=rejects,
+        ledger=PlainLedger(more.pop("sink", sink), rejects),
         **more,
     )
     return engine, sink

@@ -1,0 +1,190 @@
+"""The call cache: every answer that was bought, found again by what was asked.
+
+A greedy request (temperature 0) is known by its content alone; so it is answered once for all records. Of a
+sampled one each record gets an answer of its own: its key also holds the record's root and path, and a number
+that counts how often this very record has asked the same before. The key of a request says nothing about the
+block: what an edit does not reach is answered as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from sqlite3 import Connection
+from typing import Any
+
+import anyio
+import msgspec
+import orjson
+
+from ..abc import Teacher
+from ..calls import Api, Choice, Completion, Halt, Request
+from ..errors import Halted
+from ..events import TeacherReport
+from .database import Database
+
+__all__ = ["Answers", "RememberingTeacher"]
+
+_INSERT = """
+insert or ignore into calls (key, reply)
+select json_extract(value, '$[0]'), json_extract(value, '$[1]') from json_each(cast(? as text))
+"""
+
+
+class Answers:
+    """Answers in a database, and those that are not in it yet."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        found = database.look_up("select max(id) from calls")
+        self._before: int = (found and found[0]) or 0
+        self._new: dict[str, bytes] = {}
+        self._staged: dict[str, bytes] = {}
+
+    def get(self, key: str, *, sampled: bool) -> tuple[Completion, bool] | None:
+        """An answer, and whether an earlier session bought it."""
+        reply = self._new.get(key) or self._staged.get(key)
+        if reply is not None:
+            return _completion(reply), False
+        if sampled and not self._before:  # nothing can be known of what a record asks for the first time
+            return None
+        row = self.database.look_up("select id, reply from calls where key = ?", key)
+        return None if row is None else (_completion(row[1]), row[0] <= self._before)
+
+    def put(self, key: str, completion: Completion) -> None:
+        """Keep an answer; it is in the database after the next :meth:`write`."""
+        self._new[key] = _reply(completion)
+
+    def stage(self) -> bool:
+        """Choose what is written next; whether that is anything. To be called where ``put`` is."""
+        self._staged.update(self._new)
+        self._new.clear()
+        return bool(self._staged)
+
+    def write(self, connection: Connection) -> None:
+        """Write what is staged, as one statement."""
+        if self._staged:
+            rows = b",".join(b'["%b",%b]' % (key.encode(), reply) for key, reply in self._staged.items())
+            connection.execute(_INSERT, (b"[%b]" % rows,))
+
+    def written(self) -> None:
+        """What was staged is in the database. To be called where ``put`` is."""
+        self._staged.clear()
+
+
+def _reply(completion: Completion) -> bytes:
+    choices = [
+        (choice.text, choice.finish_reason, choice.reasoning, choice.refusal, choice.logprobs)
+        for choice in completion.choices
+    ]
+    cost = (completion.prompt_tokens, completion.completion_tokens, completion.attempts)
+    return orjson.dumps((choices, *cost, completion.endpoint, round(completion.seconds, 3)))
+
+
+def _completion(reply: bytes | str) -> Completion:
+    choices, *rest = orjson.loads(reply)
+    return Completion([Choice(*choice) for choice in choices], *rest)
+
+
+class RememberingTeacher:
+    """A teacher as the blocks of one run see it: what was answered before is not asked again.
+
+    Args:
+        teacher: who is asked.
+        answers: where answers are kept; None keeps none.
+        anew: (root, path) of records that were rejected, and the position of the block whose request for
+            them is to be asked again rather than found.
+
+    Attributes:
+        halt: calls off what has not begun.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        answers: Answers | None,
+        anew: Mapping[tuple[int, tuple[int, ...]], int] | None = None,
+    ) -> None:
+        self.halt = Halt()
+        self._teacher = teacher
+        self._answers = answers
+        self._anew = anew or {}
+        self._asked: dict[int, dict[bytes, int]] = {}
+        self._kept = 0
+        self._repeated = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._teacher, name)
+
+    @property
+    def model(self) -> str:
+        """The teacher's."""
+        return self._teacher.model
+
+    @property
+    def api(self) -> Api:
+        """The teacher's."""
+        return self._teacher.api
+
+    @property
+    def slots(self) -> int:
+        """The teacher's."""
+        return self._teacher.slots
+
+    async def complete(self, request: Request) -> Completion:
+        """Find the answer, or make the call; see :class:`~sdg_stream.abc.Teacher` for what is raised."""
+        answers = self._answers
+        if answers is None:
+            return await self._ask(request)
+        greedy = request.shape.greedy
+        key = request.key.hex() if greedy else self._own_key(request)
+        if not self._anew or self._anew.get((request.root, request.path)) != request.depth:
+            found = answers.get(key, sampled=not greedy)
+            if found is not None:
+                return self._found(*found, free=greedy)
+        completion = await self._ask(request)
+        answers.put(key, completion)
+        return completion
+
+    def settled(self, root: int) -> None:
+        """A root asks nothing any more."""
+        self._asked.pop(root, None)
+
+    def report(self) -> TeacherReport:
+        """The teacher's, with the calls that were not made."""
+        report = getattr(self._teacher, "report", TeacherReport)()
+        return msgspec.structs.replace(
+            report,
+            calls=report.calls + self._kept + self._repeated,
+            saved_calls=report.saved_calls + self._repeated,
+            kept_calls=self._kept,
+        )
+
+    def _own_key(self, request: Request) -> str:
+        """The key of a sampled request: whose it is, and how many of its kind came before."""
+        asked = self._asked.setdefault(request.root, {})
+        place = b"%b %d %b" % (request.key, request.root, repr(request.path).encode())
+        number = asked.get(place, 0)
+        asked[place] = number + 1
+        return blake2b(b"%b %d" % (place, number), digest_size=16).hexdigest()
+
+    def _found(self, completion: Completion, before: bool, *, free: bool) -> Completion:
+        """An answer that is not bought again: a shared one is free, a record's own costs what it did."""
+        if before:
+            self._kept += 1
+        else:
+            self._repeated += 1
+        if free:
+            completion.prompt_tokens = completion.completion_tokens = completion.attempts = 0
+            completion.seconds = 0.0
+        return completion
+
+    async def _ask(self, request: Request) -> Completion:
+        request.halt = self.halt
+        if not self.halt.on:
+            try:
+                return await self._teacher.complete(request)
+            except Halted:
+                pass
+        await anyio.sleep_forever()  # the run is being stopped: the record stays open
+        raise AssertionError

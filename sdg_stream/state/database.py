@@ -1,0 +1,239 @@
+"""``state.db``: one SQLite database in WAL mode, its schema, and its errors in words.
+
+A transaction reaches the operating system when it is committed, and the disk when it is committed durably;
+what was committed before is then on the disk as well. Statements are few and large: each step of one gives up
+the interpreter lock and has to win it back from a busy event loop, which can take 5 ms.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputError, RunStateError, SdgStreamError
+from .directory import make_private, sync_folder
+
+__all__ = ["CALLS", "FORMAT", "Database", "remove_database"]
+
+FORMAT = 1
+"""Version of the schema below. Another number is another format: see :meth:`Database.check_format`."""
+
+CALLS = """
+create table if not exists calls (          -- answers, each bought once
+    id integer primary key,
+    key text not null unique,               -- hex of 16 bytes, see answers.py
+    reply text not null                     -- JSON
+);
+"""
+
+SCHEMA = (
+    """
+create table if not exists meta (key text primary key, value) without rowid;
+create table if not exists generations (    -- the run, and after an edit the run that is to replace it
+    id integer primary key,
+    facts text not null,                    -- JSON: what the fingerprint is made of
+    account text,                           -- JSON: a RunReport of the settled roots
+    mark text,                              -- JSON: how much of the input was read, and its digest
+    beside integer not null,                -- 1: its files lie in the run directory until it is finished
+    finished integer not null default 0,
+    rejects_after integer not null default 0 -- batches up to this one wrote to a rejects file put away since
+);
+create table if not exists batches (        -- roots settled at a time, and what they appended to the files
+    id integer primary key,
+    generation integer not null,
+    below integer not null,                 -- all roots below are settled
+    top integer not null,                   -- the highest root of the batch
+    roots blob not null,                    -- u64 each
+    rows_start integer, rows_end integer, rows_crc integer, rows_lines blob, rows_member blob,
+    rejects_start integer, rejects_end integer, rejects_crc integer, rejects_lines blob, rejects_member blob
+);
+create table if not exists unsynced (       -- bytes of batches that may not be on the disk yet
+    id integer primary key,
+    rows blob, rejects blob
+);
+create table if not exists seen (           -- keys of drop_duplicates
+    id integer primary key,
+    generation integer not null,
+    step integer not null,
+    digests blob not null                   -- 16 bytes each
+);
+create table if not exists rejected (       -- roots with rejects, for running them again
+    generation integer not null,
+    root integer not null,
+    details text not null,                  -- JSON
+    again integer not null default 0,       -- 1: it is to be run again
+    primary key (generation, root)
+) without rowid;
+create table if not exists sessions (
+    id integer primary key,
+    generation integer not null,
+    version text not null,
+    began text not null,                    -- UTC
+    ended text,                             -- how; null while it runs, or if it was killed
+    seconds real not null default 0,
+    usage text                              -- JSON: prompt tokens, reply tokens, attempts
+);
+"""
+    + CALLS
+)
+
+BUSY_SECONDS = 30.0
+CHECKPOINT_PAGES = 8192  # of 4 KiB: the WAL is folded into the database every 32 MiB
+
+_FULL, _CORRUPT, _NOT_A_DATABASE = 13, 11, 26  # SQLite's primary result codes
+_BUSY = (5, 6)
+
+
+class Database:
+    """A connection for one writer at a time.
+
+    Args:
+        path: the file; it is made if it does not exist, for its owner alone.
+        schema: statements that make what is missing.
+
+    Raises:
+        RunStateError: it is damaged, or not a database.
+        OutputError: it cannot be opened or written.
+    """
+
+    def __init__(self, path: Path, schema: str = SCHEMA) -> None:
+        self.path = path
+        new = not path.exists() or not path.stat().st_size
+        make_private(path)
+        with self.errors():
+            self._connection = self._connect(f"{path.absolute().as_uri()}?mode=rw")
+            try:
+                self._connection.execute("pragma journal_mode=wal").fetchone()
+                self._connection.execute(f"pragma wal_autocheckpoint={CHECKPOINT_PAGES}")
+                self._connection.executescript(f"begin; {schema} commit;")
+                self._reader = self._connect(f"{path.absolute().as_uri()}?mode=ro")
+            except BaseException:
+                self._connection.close()
+                raise
+        if new:
+            sync_folder(path.parent)
+        self._durable: bool | None = None
+
+    def _connect(self, uri: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+
+    # ------------------------------------------------------------ reading and writing
+
+    def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """All rows of a query, by the writer's connection.
+
+        Raises:
+            RunStateError, OutputError: it cannot be read.
+        """
+        with self.errors():
+            return self._connection.execute(statement, parameters).fetchall()
+
+    def each(self, statement: str, *parameters: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, one after the other."""
+        with self.errors():
+            yield from self._connection.execute(statement, parameters)
+
+    def look_up(self, statement: str, *parameters: Any) -> tuple[Any, ...] | None:
+        """One row, by a connection of its own: never waits for a transaction."""
+        with self.errors():
+            found: tuple[Any, ...] | None = self._reader.execute(statement, parameters).fetchone()
+            return found
+
+    @contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """All or nothing of what the block does, on the disk at its end if ``durable``.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with self.errors():
+            if durable is not self._durable:
+                self._connection.execute(f"pragma synchronous={'full' if durable else 'normal'}")
+                self._durable = durable
+            self._connection.execute("begin immediate")
+            try:
+                yield self._connection
+                self._connection.execute("commit")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("rollback")
+                raise
+
+    def close(self) -> None:
+        """Fold the WAL into the database and close. A second time does nothing.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with self.errors():
+            self._reader.close()
+            self._connection.close()
+
+    # ------------------------------------------------------------ small facts
+
+    def meta(self, key: str, default: Any = None) -> Any:
+        """A value of the table ``meta``."""
+        found = self.rows("select value from meta where key = ?", key)
+        return found[0][0] if found else default
+
+    def check_format(self) -> None:
+        """See that the database is of the format that this version reads and writes.
+
+        Raises:
+            RunStateError: it is not.
+        """
+        version = self.meta("format")
+        if version is None:
+            with self.transaction() as connection:
+                connection.execute("insert into meta values ('format', ?)", (FORMAT,))
+        elif version != FORMAT:
+            raise RunStateError(
+                f"{self.path} is of format {version}, this version reads format {FORMAT}: it was made by"
+                f" {'a newer' if int(version) > FORMAT else 'an older'} version. Continue with that version,"
+                " or start over with --overwrite"
+            )
+
+    # ------------------------------------------------------------ errors
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """SQLite's errors as ours, in words."""
+        try:
+            yield
+        except SdgStreamError:
+            raise
+        except sqlite3.Error as error:
+            raise _in_words(self.path, error) from error
+
+
+def _in_words(path: Path, error: sqlite3.Error) -> SdgStreamError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (_CORRUPT, _NOT_A_DATABASE):
+        return RunStateError(
+            f"{path} is damaged ({error}): what is settled cannot be known. The rows in the output are sound;"
+            " keep a copy of them, and start over with --overwrite"
+        )
+    if code in _BUSY:
+        return RunStateError(f"{path} is held by another program ({error})")
+    words = "the disk is full" if code == _FULL else str(error)
+    return OutputError(f"{path}: cannot be written: {words}")
+
+
+def remove_database(path: Path) -> None:
+    """Delete a database with what SQLite keeps beside it.
+
+    Raises:
+        OutputError: it cannot be deleted.
+    """
+    for suffix in ("-wal", "-shm", ""):
+        try:
+            path.with_name(path.name + suffix).unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise OutputError(f"{path}{suffix}: cannot be deleted: {error.strerror}") from error
