@@ -135,13 +135,14 @@ async def _read(file: str, problems: list[Problem], *, strict: bool) -> tuple[in
 
 
 def _print(pipeline: str | None, file: str | None, found: Found, screen: list[str]) -> None:
+    from ..observe.text import clean
     from .errors import explain_config
 
     if found.problems:
         explain_config(tuple(found.problems))
     elif pipeline is not None:
         checked = f", {found.rows} rows of {file}" if file else ""
-        click.echo("\n".join([f"OK: {pipeline}{checked}", *found.lines]))
+        click.echo(clean("\n".join([f"OK: {pipeline}{checked}", *found.lines])))
     for line in screen:
         click.echo(line)
     if found.teacher is not None and not found.teacher.usable:
@@ -150,6 +151,8 @@ def _print(pipeline: str | None, file: str | None, found: Found, screen: list[st
 
 
 def _print_json(pipeline: str | None, found: Found) -> None:
+    import json
+
     import msgspec
 
     result: dict[str, Any] = {
@@ -161,7 +164,7 @@ def _print_json(pipeline: str | None, found: Found) -> None:
     }
     if found.teacher is not None:
         result["teacher"] = {**msgspec.structs.asdict(found.teacher), "usable": found.teacher.usable}
-    click.echo(msgspec.json.encode(result).decode())
+    click.echo(json.dumps(msgspec.to_builtins(result)))  # ASCII: nothing that a terminal would act on
 
 
 def _say(words: str) -> None:
