@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from .hidden import without_hidden
 from .options import (
     CONTEXT,
     Command,
@@ -113,13 +114,14 @@ def _pipeline_name(argument: str | None, option: str | None) -> str | None:
 
 
 def _again(ctx: click.Context) -> str:
-    """The command as it was typed, for a shell; without a key."""
+    """The command as it was typed, for a shell; without a key or a password."""
     words, secret = [str(ctx.find_root().info_name), "run"], False
     for word in sys.argv[2:]:
         if not secret and word != "--api-key" and not word.startswith("--api-key="):
             words.append(word)
         secret = word == "--api-key"
-    return " ".join(word if index == 0 else shlex.quote(word) for index, word in enumerate(words))
+    first, *rest = words
+    return " ".join([first, *(shlex.quote(without_hidden(word)) for word in rest)])
 
 
 def _api_key(options: dict[str, Any]) -> str | None:
