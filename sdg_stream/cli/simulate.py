@@ -49,6 +49,7 @@ __all__ = ["simulate"]
 )
 @click.option("--reply", metavar="TEXT", help="The text of every choice; else made from the prompt.")
 @click.option("--faults", type=FilePath, help="YAML file of faults, such as: [{rate: 0.02, fault: 503}]")
+@click.option("--log", type=FilePath, help="Add a line of JSON to this file for each call that has ended.")
 @settings_option
 def simulate(**options: Any) -> None:
     """Serve a simulated teacher: an OpenAI-compatible server without a model behind it.
@@ -59,24 +60,25 @@ def simulate(**options: Any) -> None:
     from ..simulator import SimulatorSettings, load_faults
     from .signals import Stopped, run_until_signal
 
-    host, port, api, faults = (options.pop(name) for name in ("host", "port", "api", "faults"))
+    names = ("host", "port", "api", "faults", "log")
+    host, port, api, faults, log = (options.pop(name) for name in names)
     settings = SimulatorSettings(
         apis=("completions", "chat") if api == "both" else (api,),
         faults=load_faults(Path(faults)) if faults else (),
         **options,
     )
     try:
-        run_until_signal(lambda: _serve(settings, host, port), _say)
+        run_until_signal(lambda: _serve(settings, host, port, Path(log) if log else None), _say)
     except Stopped:
         _say("Stopped.")
 
 
-async def _serve(settings: Any, host: str, port: int) -> None:
+async def _serve(settings: Any, host: str, port: int, log: Path | None) -> None:
     import anyio
 
     from ..simulator.server import serve
 
-    async with serve(settings, host, port) as server:
+    async with serve(settings, host, port, log=log) as server:
         _say(f"SIMULATED teacher {settings.model} at {server.url} (replies are made up). Ctrl-C stops it.")
         _say(f"Try: run full/knowledge --input FILE --output FILE --endpoint-url {server.url}")
         await anyio.sleep_forever()

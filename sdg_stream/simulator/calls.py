@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
+from .call_log import CallLine, CallLog
 from .faults import INSTEAD_OF_REPLY, FaultPlan
 from .misbehave import JSON, fail, spoil
 from .payloads import reply_payload, stream_events, usage_event
@@ -35,10 +36,14 @@ class Calls:
     Args:
         settings: what the teacher is like.
         loop: for the timers of its slots.
+        log: where each call is written to when it has ended.
     """
 
-    def __init__(self, settings: SimulatorSettings, loop: AbstractEventLoop) -> None:
+    def __init__(
+        self, settings: SimulatorSettings, loop: AbstractEventLoop, log: CallLog | None = None
+    ) -> None:
         self.settings = settings
+        self._log = log
         self.counters = Counters()
         self.scheduler = Scheduler(settings, time.monotonic, loop.call_later)
         self.faults = FaultPlan(settings)
@@ -58,21 +63,30 @@ class Calls:
         body = await request.read()
         begun = time.monotonic()
         self.counters.begin(begun)
-        status = 0
+        line = CallLine.of(body, begun)
         try:
             self._admit(request, begun)
-            response = await self._reply(request, reader(body, self.settings))
-            status = response.status
+            response = await self._reply(request, reader(body, self.settings), line)
+            line.status = response.status
         except Refusal as refusal:
-            status = refusal.status
-            response = web.Response(status=status, body=refusal.body, headers={**JSON, **refusal.headers})
+            line.status = refusal.status
+            response = web.Response(
+                status=line.status, body=refusal.body, headers={**JSON, **refusal.headers}
+            )
         finally:
-            self.counters.open -= 1
-            if status:
-                self.counters.end(status, begun, time.monotonic())
-            else:  # the connection ended, on either side
-                self.counters.abort()
+            self._ended(line)
         return response
+
+    def _ended(self, line: CallLine) -> None:
+        """Count a call, and log it; one without a status ended with its connection."""
+        line.left = time.monotonic()
+        self.counters.open -= 1
+        if line.status:
+            self.counters.end(line.status, line.arrived, line.left)
+        else:
+            self.counters.abort()
+        if self._log is not None:
+            self._log.write(line)
 
     def _admit(self, request: BaseRequest, now: float) -> None:
         """Refuse a request without the right key, or one that is beyond the rate limit."""
@@ -87,10 +101,11 @@ class Calls:
                 raise Refusal(429, f"More than {rate} requests a second.", headers={"Retry-After": seconds})
             self._may_pass_at += 1 / rate
 
-    async def _reply(self, request: BaseRequest, asked: Asked) -> web.StreamResponse:
+    async def _reply(self, request: BaseRequest, asked: Asked, line: CallLine) -> web.StreamResponse:
         attempts = [self.counters.attempt(prompt) for prompt in asked.sent]
         number = self.counters.requests
         fault = self.faults.pick(number, asked.sent, attempts[0])
+        line.fault = fault.kind if fault else None
         if fault is not None and fault.kind in INSTEAD_OF_REPLY:
             return await fail(request, fault)
         self._check_queue(len(asked.sent) * asked.n)

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import anyio
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
+from .call_log import CallLog
 from .service import Service
 from .settings import SimulatorSettings
 from .stats import SimulatorStats
@@ -53,7 +55,11 @@ class SimulatorServer:
 
 @asynccontextmanager
 async def serve(
-    settings: SimulatorSettings | None = None, host: str = "127.0.0.1", port: int = 0
+    settings: SimulatorSettings | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    log: Path | None = None,
 ) -> AsyncIterator[SimulatorServer]:
     """Run a simulated teacher inside the block.
 
@@ -61,13 +67,15 @@ async def serve(
         settings: what it is like; the defaults if None.
         host: address to listen on.
         port: port to listen on; 0 takes a free one, ``server.url`` has it.
+        log: file that gets a line for each call; see :class:`~.call_log.CallLine`.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: the address cannot be listened on, or the log cannot be written.
     """
     settings = settings or SimulatorSettings()
     loop = asyncio.get_running_loop()
-    service = Service(settings, loop)
+    call_log = CallLog(log) if log is not None else None
+    service = Service(settings, loop, call_log)
     server = web.Server(
         service.handle,
         request_factory=partial(BaseRequest, loop=loop, client_max_size=0),  # a list of prompts may be long
@@ -87,6 +95,8 @@ async def serve(
         for connection in server.connections:  # a hanging request would hold up the exit
             connection.force_close()
         await runner.cleanup()
+        if call_log is not None:
+            call_log.close()
 
 
 async def serve_forever(

@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
+from .call_log import CallLog
 from .calls import Calls, Reader
 from .misbehave import JSON, SERVER
 from .settings import SimulatorSettings
@@ -31,11 +32,14 @@ class Service:
     Args:
         settings: what it is like.
         loop: for the timers of its slots.
+        log: where each call is written to.
     """
 
-    def __init__(self, settings: SimulatorSettings, loop: AbstractEventLoop) -> None:
+    def __init__(
+        self, settings: SimulatorSettings, loop: AbstractEventLoop, log: CallLog | None = None
+    ) -> None:
         self.settings = settings
-        self.calls = Calls(settings, loop)
+        self.calls = Calls(settings, loop, log)
         self._readers: dict[str, Reader] = {}
         if "completions" in settings.apis:
             self._readers["/v1/completions"] = read_completion

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import anyio
+import msgspec
 import orjson
 import pytest
 from anyio.lowlevel import checkpoint
 
 from sdg_stream.simulator import SimulatorSettings, load_faults
+from sdg_stream.simulator.call_log import CallLine
 from sdg_stream.simulator.server import SimulatorServer, banner, serve, serve_forever
 
 pytestmark = pytest.mark.anyio
@@ -66,10 +69,10 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def client_of(**settings: Any) -> AsyncIterator[Client]:
+async def client_of(log: Path | None = None, **settings: Any) -> AsyncIterator[Client]:
     """A client of a server with these settings; without latency unless said otherwise."""
     chosen = SimulatorSettings(**{"latency": "zero", **settings})
-    async with serve(chosen) as server, aiohttp.ClientSession() as session:
+    async with serve(chosen, log=log) as server, aiohttp.ClientSession() as session:
         yield Client(server, session)
 
 
@@ -327,3 +330,26 @@ async def test_serving_for_ever_says_when_it_is_ready() -> None:
         async with session.get(f"{urls[0]}/models") as response:
             assert response.status == 200
         group.cancel_scope.cancel()
+
+
+async def test_a_log_tells_what_was_asked_and_when(tmp_path: Path) -> None:
+    """One line a call: equal requests have equal digests, times lie in order, what broke has no status."""
+    log = tmp_path / "calls.jsonl"
+    rules = load_faults("[{match: 3, fault: reset}, {match: 4, fault: 503}]")
+    async with client_of(log, faults=rules) as one:
+        await one.post("completions", STORY)
+        await one.post("completions", STORY)
+        with pytest.raises(aiohttp.ClientOSError):
+            await one.post("completions", STORY)
+        await one.post("completions", {**STORY, "max_tokens": 9})
+    lines = [msgspec.json.decode(line, type=CallLine) for line in log.read_bytes().splitlines()]
+    assert [(line.status, line.fault) for line in lines] == [
+        (200, None),
+        (200, None),
+        (0, "reset"),
+        (503, "status"),
+    ]
+    assert len({line.request for line in lines[:3]}) == 1
+    assert lines[3].request != lines[0].request
+    times = [time for line in lines for time in (line.arrived, line.left)]
+    assert times == sorted(times)
