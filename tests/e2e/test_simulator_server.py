@@ -192,7 +192,7 @@ async def test_slots_are_kept_busy_in_order_of_arrival() -> None:
 async def test_a_shared_beginning_is_cheaper() -> None:
     """The second prompt with the same beginning is answered in a fraction of the time."""
     start = "Bees live in colonies. " * 400  # 2300 tokens
-    settings: dict[str, Any] = {"latency": "tokens", "prefill_tokens_per_s": 20_000.0, "decode_tokens_per_s": 1e6}
+    settings: dict[str, Any] = {"latency": "tokens", "prefill_tokens_per_s": 20e3, "decode_tokens_per_s": 1e6}
     async with client_of(**settings) as client:
         seconds = []
         for ending in ("Write a story.", "Write a poem."):
