@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["hide", "without_hidden"]
+__all__ = ["hide", "secrets_of_command", "without_hidden"]
 
 _hidden: list[str] = []  # of the process, as its standard error is
 _USERINFO = re.compile(r"//[^/\s@]+@")
@@ -29,7 +29,7 @@ def hide(options: Mapping[str, Any]) -> None:
     found = [options.get("api_key"), os.environ.get(variable) if variable else None]
     found += proxy_secrets(options.get("proxy"))
     found += _of_urls(options.get("endpoint_url") or ())
-    found += _of_command(options.get("serve") or "")
+    found += secrets_of_command(_words(options.get("serve") or ""))
     _hidden[:] = [secret.strip() for secret in found if secret]
 
 
@@ -54,12 +54,15 @@ def _of_urls(urls: Iterable[str]) -> Iterator[str]:
             yield part.partition("=")[2]
 
 
-def _of_command(command: str) -> Iterator[str]:
-    """Values of options and variables of a server's command whose names sound like secrets."""
+def _words(command: str) -> list[str]:
     try:
-        words = shlex.split(command)
+        return shlex.split(command)
     except ValueError:
-        words = command.split()
+        return command.split()
+
+
+def secrets_of_command(words: Sequence[str]) -> Iterator[str]:
+    """Values of options and variables of a server's command whose names sound like secrets."""
     for word, following in pairwise([*words, ""]):
         if _KEY_OPTION.fullmatch(word):
             yield following

@@ -7,6 +7,8 @@ groups to stop, so there ``--serve`` is refused.
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -25,8 +27,9 @@ from ..errors import AttemptError, ConfigError, ConnectFailed, OutputError, Teac
 from ..events import EventHook, Notice
 from ..teacher.http import AiohttpBackend
 from ..teacher.probe import checked_url, split_name
-from ..teacher.redaction import proxy_secrets, redacting, without
+from ..teacher.redaction import Secrets, proxy_secrets, redacting, without
 from ..teacher.waiting import first_reply
+from .hidden import secrets_of_command
 
 __all__ = ["serving"]
 
@@ -61,7 +64,7 @@ async def serving(
         grace: seconds that it gets to end by itself after SIGTERM.
         ca_file: as in :func:`~sdg_stream.teacher.connect.connect`.
         proxy: the same.
-        secrets: not to be shown from its log.
+        secrets: neither to be written to its log nor shown from it; those of the command itself are added.
         hook: told of start, waiting and readiness.
 
     Raises:
@@ -71,7 +74,8 @@ async def serving(
             ready in time; the words have the last lines of its log.
     """
     words, url = _split(command), checked_url(split_name(url)[1])
-    backend = redacting(AiohttpBackend(ca_file=ca_file, proxy=proxy), [*secrets, *proxy_secrets(proxy)])
+    secrets = [*secrets, *secrets_of_command(words), *proxy_secrets(proxy)]
+    backend = redacting(AiohttpBackend(ca_file=ca_file, proxy=proxy), secrets)
     try:
         await _check_free(url, backend)
         server = await _Server.start(words, Path(log_file), grace, secrets)
@@ -111,6 +115,7 @@ class _Server:
         """Start the command; its output goes to the end of the log."""
         log = await anyio.to_thread.run_sync(_open_log, log_file)
         with log:
+            begin = log.tell()
             process = await anyio.open_process(
                 [sys.executable, "-I", "-S", str(_SUPERVISOR), str(grace), *words],
                 stdin=subprocess.PIPE,
@@ -118,7 +123,10 @@ class _Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the run, which needs the server to end well
             )
-            return cls(process, log_file, log.tell(), grace, secrets)
+        if process.stdin is not None:
+            with anyio.CancelScope(shield=True), suppress(anyio.BrokenResourceError):  # it may have ended
+                await process.stdin.send(json.dumps(Secrets(secrets).looked_for).encode() + b"\n")
+        return cls(process, log_file, begin, grace, secrets)
 
     @asynccontextmanager
     async def needed(self) -> AsyncIterator[None]:
@@ -211,8 +219,8 @@ def _looker(url: str, backend: Backend) -> Callable[[float], Awaitable[HttpReply
 
 def _open_log(file: Path) -> BinaryIO:
     try:
-        file.parent.mkdir(exist_ok=True)
-        return file.open("ab")
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        return os.fdopen(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
     except OSError as error:
         raise OutputError(f"cannot write the server's log {file}: {error.strerror}") from error
 

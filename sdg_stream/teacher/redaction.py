@@ -31,13 +31,16 @@ class Secrets:
 
     What is short or a mere word ("EMPTY", "none", "password") guards nothing, and rows may well hold it: that
     is not looked for.
+
+    Attributes:
+        looked_for: those that are.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = [secret for secret in dict.fromkeys(secrets) if _guards(secret)]
+        self.looked_for = [secret for secret in dict.fromkeys(secrets) if _guards(secret)]
         self._patterns = [
             (core, core.encode(), re.compile(pattern), re.compile(pattern.encode()))
-            for core, pattern in ((_core(secret), _pattern(secret)) for secret in self._secrets)
+            for core, pattern in ((_core(secret), _pattern(secret)) for secret in self.looked_for)
         ]
 
     def out_of_body(self, body: bytes) -> bytes:
@@ -52,7 +55,7 @@ class Secrets:
         for core, _, pattern, _ in self._patterns:
             if core in words:
                 words = pattern.sub(REDACTED, words)
-        for secret in self._secrets:
+        for secret in self.looked_for:
             words = _without_beginnings(words, secret)
         return words
 

@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import Process
+from canary import CANARY, Watch
 from command_line import COMMAND, ROWS, environment, sdg, write_project
 
 from sdg_stream.cli.serve import serving
@@ -184,6 +185,32 @@ async def test_a_server_that_is_not_ready_in_time(tmp_path: Path, port: int) -> 
             raise AssertionError
     (note,) = caught.value.__notes__
     assert note == f"The last lines of {tmp_path / 'log'}:\n  my key is [redacted]"
+
+
+async def test_row_72_the_log_of_a_server_holds_no_key(tmp_path: Path, port: int, canary: Watch) -> None:
+    """Neither the run's key nor one of the command, also where it comes in pieces; the rest comes at once."""
+    other = CANARY.replace("/", "-", 1)
+    parts = (CANARY[:9], CANARY[9:20], CANARY[20:], ",")
+    pieces = "".join(f"printf %s {part}; sleep 0.02; " for part in parts)
+    ends = f"echo key {CANARY} and {CANARY}; printf sk-G6; printf sk-; sleep 100"
+    script = f"echo args: $0 $2; {pieces} {ends}"
+    command, log = f"sh -c '{script}' vllm --api-key {other}", tmp_path / "log"
+    with pytest.raises(TeacherUnusable) as caught:
+        async with serving(command, url_of(port), log, wait_ready=1, grace=0.2, secrets=[CANARY]):
+            raise AssertionError
+    assert log.read_text() == "args: vllm [redacted]\n[redacted],key [redacted] and [redacted]\nsk-G6sk-"
+    assert "key [redacted] and [redacted]" in caught.value.__notes__[0]
+    assert canary is not None
+
+
+async def test_a_server_that_says_much_is_not_held_up(tmp_path: Path, port: int) -> None:
+    """Ten megabytes in a moment, with a key to look for: all of it is in the log."""
+    lines = "print('x' * 99999); [print('y' * 9999) for _ in range(1000)]"
+    script = f'{sys.executable} -c "{lines}"'
+    with pytest.raises(TeacherUnusable, match="has ended, with exit code 0"):
+        async with serving(script, url_of(port), tmp_path / "log", wait_ready=20, secrets=[CANARY]):
+            raise AssertionError
+    assert (tmp_path / "log").stat().st_size == 100_000 + 1000 * 10_000
 
 
 async def test_an_error_inside_comes_out_as_it_is(tmp_path: Path, port: int) -> None:
