@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -55,7 +55,7 @@ class Again:
         record: Record,
         prompt: str | list[dict[str, Any]],
         readings: list[Reading[T]],
-        read: Callable[[Choice], Reading[T]],
+        read: Callable[[Choice], Awaitable[Reading[T]]],
     ) -> str:
         """Replace in ``readings`` those that gave nothing, as far as further calls help.
 
@@ -69,7 +69,7 @@ class Again:
                 for places, shape, longer_than in calls:
                     completion = await self._asker.ask(record, prompt, shape, longer_than=longer_than)
                     for place, choice in zip(places, completion.choices, strict=False):
-                        readings[place] = read(choice)
+                        readings[place] = await read(choice)
         except RecordError as error:  # what the other choices gave is good all the same
             return f"; asked again: {error.message}"
         return f"; asked {rounds + 1} times" if rounds else ""

@@ -11,7 +11,7 @@ import msgspec
 from ..abc import AsyncBlock, BlockConfig, Context, Flow
 from ..config.yaml import Document
 from ..errors import ConfigError, Problem
-from ..prompts.parsing import Parser, RegexParser, TagParser
+from ..prompts.parsing import Parser, RegexParser, SlowReply, TagParser
 from ..record import Columns, Record
 from .again import Again
 from .asker import make_asker, named_model
@@ -151,7 +151,7 @@ class AskingBlock(AsyncBlock[A]):
             columns = {**columns, **self._given}
         prompt = self.prompt(columns)
         completion = await self.asker.ask(record, prompt)
-        readings = [self._read(choice) for choice in completion.choices[: self.asker.shape.n]]
+        readings = [await self._read(choice) for choice in completion.choices[: self.asker.shape.n]]
         note = ""
         if self._again is not None:
             note = await self._again.improve(record, prompt, readings, self._read)
@@ -161,10 +161,11 @@ class AskingBlock(AsyncBlock[A]):
         return results
 
     def _rows(self, text: str, extra: Columns) -> list[Columns] | None:
-        rows = self.parser.parse(text.strip())
-        if not rows:
-            return None
-        return [{**row, **extra} for row in rows] if extra else rows
+        try:
+            return _with_extra(self.parser.parse(text.strip()), extra)
+        except SlowReply as slow:
+            again = slow.again
+            raise SlowReply(lambda: _with_extra(again(), extra)) from None
 
     def _flow(self, required: frozenset[str], names: frozenset[str]) -> Flow:
         """The flow of a block whose prompts always need ``required`` and may look at ``names``.
@@ -188,6 +189,12 @@ def _attempt(problems: list[Problem], build: Callable[P, T], *args: P.args, **kw
     except ConfigError as error:
         problems.extend(error.problems)
         return None
+
+
+def _with_extra(rows: list[Columns], extra: Columns) -> list[Columns] | None:
+    if not rows:
+        return None
+    return [{**row, **extra} for row in rows] if extra else rows
 
 
 def _reads_thoughts(config: AskingConfig, prompt: PromptFile) -> bool:

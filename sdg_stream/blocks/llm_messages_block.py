@@ -85,7 +85,7 @@ class LLMMessagesBlock(AsyncBlock[LLMMessagesConfig]):
             raise taken_column(taken, columns)
         messages, n = self._messages(columns), self.asker.shape.n
         completion = await self.asker.ask(record, messages)
-        readings = [self._read(choice) for choice in completion.choices[:n]]
+        readings = [await self._read(choice) for choice in completion.choices[:n]]
         note = ""
         if self._again is not None:
             note = await self._again.improve(record, messages, readings, self._read)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
+import anyio
+from anyio import to_thread
+
 from ..abc import Choice, Context
 from ..errors import RecordError
+from ..prompts.parsing import SlowReply
+from ..prompts.patterns import PatternTooSlow
 from ..prompts.reasoning import split_reasoning
 from ..record import Columns
 from .reply_options import ReplyConfig
@@ -32,7 +37,8 @@ class ReplyReader(Generic[T]):
     Args:
         config: the rules.
         context: keeps the counts.
-        read: makes a value of an answer's text and of the extra columns; None if nothing is found in it.
+        read: makes a value of an answer's text and of the extra columns; None if nothing is found in it. A
+            :class:`~sdg_stream.prompts.parsing.SlowReply` from it is read in a worker thread, one at a time.
         splits: whether thoughts are to be split off.
     """
 
@@ -53,8 +59,9 @@ class ReplyReader(Generic[T]):
         self._reasoning_col = config.reasoning_col
         self._logprobs_col = config.logprobs_col
         self._plain = config.reasoning_col is None and config.logprobs_col is None
+        self._one_slow: anyio.CapacityLimiter | None = None
 
-    def __call__(self, choice: Choice) -> Reading[T]:
+    async def __call__(self, choice: Choice) -> Reading[T]:
         """The reading of one choice."""
         text, thoughts = choice.text, choice.reasoning
         if self._splits:
@@ -71,11 +78,22 @@ class ReplyReader(Generic[T]):
             if reason not in {"cut_off", "content_filter"}:  # those have counts of their own
                 self._context.unparsed_replies += 1
             return Reading(choice, reason, None)
-        value = self._read(text, {} if self._plain else self._extra(choice, thoughts))
+        try:
+            value = self._read(text, {} if self._plain else self._extra(choice, thoughts))
+        except SlowReply as slow:
+            value, reason = await self._read_slowly(slow)
         if value is None:
             self._context.unparsed_replies += 1
-            return Reading(choice, "unparsed_reply", None)
+            return Reading(choice, reason or "unparsed_reply", None)
         return Reading(choice, "", value)
+
+    async def _read_slowly(self, slow: SlowReply[T | None]) -> tuple[T | None, str]:
+        """The value, or why there is none, while everything else goes on."""
+        self._one_slow = self._one_slow or anyio.CapacityLimiter(1)
+        try:
+            return await to_thread.run_sync(slow.again, limiter=self._one_slow, abandon_on_cancel=True), ""
+        except PatternTooSlow:
+            return None, "parse_timeout"
 
     def _ended(self, end: str) -> str:
         """Why a reply that did not end by itself is not to be used; empty if it is."""
@@ -111,6 +129,7 @@ _WHY = {
     "only_reasoning": "holds reasoning only, no answer: raise max_tokens, so that the model comes to one",
     "refusal": "is a refusal by the model",
     "bad_encoding": "holds NUL characters",
+    "parse_timeout": "takes the pattern that is to read it too long; make that simpler, see parsing_pattern",
 }
 
 

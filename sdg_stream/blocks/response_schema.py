@@ -7,7 +7,8 @@ only counts if it is JSON that the schema allows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import orjson
@@ -15,11 +16,14 @@ import orjson
 from ..abc import Context
 from ..config.yaml import load_yaml
 from ..errors import ConfigError
+from ..prompts.parsing import AT_ONCE, PATIENCE, SlowReply
+from ..prompts.patterns import Pattern, PatternTooSlow
 from .gen_kwargs import GenKwargs
 
 __all__ = ["SchemaParser", "load_schema", "schema_params"]
 
-_FENCED = re.compile(r"```[\w-]*\s*\n?(.*?)```", re.DOTALL)
+_FENCE = "```"
+_LANGUAGE = re.compile(r"[\w-]*")  # behind a fence
 _OTHER_WAYS = (
     "response_format", "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar",
 )  # fmt: skip
@@ -91,7 +95,8 @@ class SchemaParser:
     """
 
     def __init__(self, name: str, schema: dict[str, Any], columns: Sequence[str]) -> None:
-        self._errors = _validator(name, schema).iter_errors
+        self._errors = _validator(name, schema, AT_ONCE).iter_errors
+        self._errors_later = _validator(name, schema, PATIENCE).iter_errors
         self.columns = tuple(dict.fromkeys(columns))
         self.one_row = schema.get("type") == "object"
         known = _properties(schema if self.one_row else schema.get("items"))
@@ -106,12 +111,22 @@ class SchemaParser:
             raise ConfigError(f"{name}: {words}")
 
     def parse(self, text: str) -> list[dict[str, Any]]:
-        """The rows in a reply; none if it is not JSON that the schema allows."""
+        """The rows in a reply; none if it is not JSON that the schema allows.
+
+        Raises:
+            SlowReply: a ``pattern`` of the schema takes longer than 50 ms to be matched.
+        """
         try:
             data = _decoded(text)
         except orjson.JSONDecodeError:
             return []
-        if next(self._errors(data), None) is not None:
+        try:
+            return self._rows(data, self._errors)
+        except PatternTooSlow:
+            raise SlowReply(partial(self._rows, data, self._errors_later)) from None
+
+    def _rows(self, data: Any, errors: Callable[[Any], Iterator[Any]]) -> list[dict[str, Any]]:
+        if next(errors(data), None) is not None:
             return []
         rows = data if isinstance(data, list) else [data]
         return [{column: row.get(column) for column in self.columns} for row in rows]
@@ -122,7 +137,10 @@ class SchemaParser:
             data = _decoded(text)
         except orjson.JSONDecodeError as error:
             return f"it is not JSON ({error})"
-        wrong = next(self._errors(data), None)
+        try:
+            wrong = next(self._errors(data), None)
+        except PatternTooSlow as slow:
+            return f"a pattern of response_schema was {slow}"
         if wrong is None:
             return "it is an empty list"
         return f"response_schema does not allow it: {wrong.json_path}: {wrong.message[:200]}"
@@ -140,13 +158,16 @@ def _decoded(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        fenced = _FENCED.search(text)
-        if fenced is None:
+        begin = text.find(_FENCE) + len(_FENCE)
+        end = text.find(_FENCE, begin)
+        if begin < len(_FENCE) or end < 0:
             raise
-    return orjson.loads(fenced.group(1))
+    language = _LANGUAGE.match(text, begin)
+    return orjson.loads(text[language.end() if language else begin : end])
 
 
-def _validator(name: str, schema: dict[str, Any]) -> Any:
+def _validator(name: str, schema: dict[str, Any], seconds: float) -> Any:
+    """What checks replies; it gives each ``pattern`` of the schema so many seconds at most."""
     try:
         import jsonschema  # noqa: PLC0415 - an extra, and slow to import
         import referencing  # noqa: PLC0415
@@ -161,6 +182,10 @@ def _validator(name: str, schema: dict[str, Any]) -> Any:
         raise ConfigError(f"{name}: response_schema: {error.json_path}: {error.message}") from error
     registry = referencing.Registry().with_resource("", DRAFT202012.create_resource(schema))
     for part in _parts(schema):
+        if isinstance(part.get("patternProperties"), dict):  # matched by re, which cannot be stopped
+            raise ConfigError(
+                f"{name}: response_schema: patternProperties is not supported; name the properties"
+            )
         reference = part.get("$ref")
         if isinstance(reference, str):
             try:
@@ -168,4 +193,15 @@ def _validator(name: str, schema: dict[str, Any]) -> Any:
             except referencing.exceptions.Unresolvable as error:
                 words = f"{name}: response_schema refers to {reference!r}, which is not in it"
                 raise ConfigError(words) from error
-    return kind(schema, registry=registry)
+
+    def pattern(validator: Any, source: str, instance: Any, _schema: Any) -> Iterator[Any]:
+        if validator.is_type(instance, "string") and not _compiled(source).matches(instance, seconds):
+            yield jsonschema.ValidationError(f"{instance!r} does not match {source!r}")
+
+    extend: Any = jsonschema.validators.extend
+    return extend(kind, {"pattern": pattern})(schema, registry=registry)
+
+
+@cache
+def _compiled(source: str) -> Pattern:
+    return Pattern(source, dotall=False)

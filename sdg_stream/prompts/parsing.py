@@ -6,11 +6,30 @@ its own in the whole reply, matches are paired by position, and the column with 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["Parser", "RegexParser", "TagParser"]
+from .patterns import Pattern, PatternMistake, PatternTooSlow
+
+__all__ = ["AT_ONCE", "PATIENCE", "Parser", "RegexParser", "SlowReply", "TagParser"]
+
+AT_ONCE = 0.05  # seconds that a pattern may hold up everything else
+AFTERWARDS = 0.005  # the same, once that was not enough for a reply
+PATIENCE = 2.0  # seconds that it may take beside everything else
+
+T = TypeVar("T")
+
+
+class SlowReply(Exception, Generic[T]):
+    """A reply takes too long to be read while everything waits; ``again`` is for a worker thread.
+
+    ``again`` gives what reading would have given, or raises :class:`~.patterns.PatternTooSlow`.
+    """
+
+    def __init__(self, again: Callable[[], T]) -> None:
+        super().__init__()
+        self.again = again
 
 
 class Parser(Protocol):
@@ -25,7 +44,11 @@ class Parser(Protocol):
     one_row: bool
 
     def parse(self, text: str) -> list[dict[str, Any]]:
-        """The rows in a reply, in order; empty if there are none."""
+        """The rows in a reply, in order; empty if there are none.
+
+        Raises:
+            SlowReply: that takes too long to wait for it.
+        """
 
     def missed(self, text: str) -> str:
         """Why a reply gave no row, for a person."""
@@ -85,11 +108,10 @@ class RegexParser:
         if not columns:
             raise ValueError("no reply can be read: output_cols is empty")
         try:
-            self._pattern = re.compile(pattern, re.DOTALL)
-        except (re.error, OverflowError, RecursionError) as error:
+            self._pattern = Pattern(pattern)
+        except PatternMistake as error:
             raise ValueError(f"parsing_pattern is not a regular expression: {error}") from error
-        self._groups = self._pattern.groups
-        filled = columns[: max(self._groups, 1)]
+        filled = columns[: max(self._pattern.groups, 1)]
         if empty := [column for column in columns if column not in filled]:
             names = ", ".join(empty)
             raise ValueError(f"parsing_pattern has no group for {names}, so no reply can give a whole row")
@@ -97,11 +119,23 @@ class RegexParser:
         self._order = tuple(columns)
         self.columns = tuple(dict.fromkeys(columns))
         self.one_row = False
+        self._at_once = AT_ONCE
 
     def parse(self, text: str) -> list[dict[str, Any]]:
-        """The rows in a reply."""
-        matches = self._pattern.findall(text)
-        if self._groups < 2:
+        """The rows in a reply.
+
+        Raises:
+            SlowReply: that takes longer than 50 ms; 5 ms once it has happened.
+        """
+        try:
+            return self._parse(text, self._at_once)
+        except PatternTooSlow:
+            self._at_once = AFTERWARDS
+            raise SlowReply(partial(self._parse, text, PATIENCE)) from None
+
+    def _parse(self, text: str, seconds: float) -> list[dict[str, Any]]:
+        matches = self._pattern.findall(text, seconds)
+        if self._pattern.groups < 2:
             return [{self._order[0]: match.strip()} for match in matches]
         values: dict[str, list[str]] = {column: [] for column in self.columns}
         for match in matches:
@@ -112,7 +146,7 @@ class RegexParser:
     def missed(self, text: str) -> str:
         """The pattern, cut to a readable length."""
         del text
-        pattern = self._pattern.pattern
+        pattern = self._pattern.source
         return f"parsing_pattern matches nowhere: {pattern if len(pattern) <= 120 else pattern[:117] + '...'}"
 
     def _cleaned(self, value: str) -> str:
