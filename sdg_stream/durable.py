@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,22 @@ import msgspec
 from .abc import Sink, Source, Teacher
 from .config.settings import Settings
 from .engine.limits import Limits
-from .errors import RunStateError
+from .errors import OutputError, RunStateError
 from .events import RunReport
-from .io.jsonl import JsonlSink
+from .io.jsonl import JsonlSink, JsonlSource
 from .io.mark import InputMark
 from .io.row_file import RowFile
+from .ledger import Ledger
 from .state.directory import RunDirectory, make_private
 from .state.fingerprint import Facts, make_facts
-from .state.opening import Keep, RunFiles, Wanted
+from .state.opening import Keep, OpenedRun, RunFiles, Wanted, open_run
 from .version import __version__
 
 __all__ = [
+    "begin",
     "can_be_resumed",
     "check_distinct",
-    "expect",
+    "closed_on_error",
     "facts_of",
     "opened_sink",
     "run_files",
@@ -92,7 +95,7 @@ def _longer_than(source: Source) -> Callable[[bytes], bool]:
     return longer
 
 
-def expect(source: Source, mark: bytes | None) -> None:
+def _expect(source: Source, mark: bytes | None) -> None:
     """Tell a source what it gave to earlier sessions."""
     method: Any = getattr(source, "expect", None)
     if mark is not None and method is not None:
@@ -127,15 +130,70 @@ def wanted_of(keep: Keep, limit: int | None, limits: Limits | None) -> Wanted:
     return Wanted(keep=keep, limit=limit, target=limits.target if limits else None)
 
 
-def write_run_file(output: Path, pipeline: str, file: Path, settings: Settings, report: RunReport) -> None:
-    """``run.json``: what ran, and the account of it."""
-    facts: Mapping[str, Any] = {
-        "version": __version__,
-        "pipeline": pipeline,
-        "file": str(file),
-        "settings": msgspec.to_builtins(settings),
-        "report": msgspec.to_builtins(report),
-    }
+async def begin(
+    source: Source,
+    output: Path,
+    wanted: Wanted,
+    *,
+    facts: Facts,
+    teacher: Teacher | None,
+    asking: Sequence[int],
+    check: Callable[[], Awaitable[None]],
+) -> OpenedRun:
+    """Open the run directory of an output, and the input as far as earlier sessions have read it.
+
+    Args:
+        source: the input, not yet read.
+        output: the output file.
+        wanted: what is to be done.
+        facts: what decides the rows.
+        teacher: who is asked, if anybody.
+        asking: positions of the blocks that ask.
+        check: looks whether the input can be used at all; where that can be, before anything is written.
+
+    Raises:
+        ConfigError, RunStateError, OutputError: it cannot begin; nothing is left open.
+    """
+    check_distinct(output, source)
+    files = run_files(source)
+    if isinstance(source, JsonlSource):
+        await source.open()
+    twice = getattr(source, "size", None) is not None  # compared before it is read, else while it is
+    if twice:
+        await check()
+    opened = await open_run(output, facts, files, wanted, teacher=teacher, asking=asking)
+    if not twice:
+        async with closed_on_error(opened.ledger):
+            _expect(source, opened.mark)
+            await check()
+    return opened
+
+
+@asynccontextmanager
+async def closed_on_error(ledger: Ledger | None) -> AsyncIterator[None]:
+    """Close a ledger when what is done with it before the run fails."""
+    try:
+        yield
+    except BaseException as error:
+        if ledger is not None:
+            await ledger.aclose(None, type(error).__name__)
+        raise
+
+
+def write_run_file(output: Path, facts: Mapping[str, Any], report: RunReport | None) -> None:
+    """``run.json``: what runs (JSON-able facts, without secrets), and the account of it when it has ended.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     path = RunDirectory(output).run_file
-    make_private(path)
-    path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    new = path.with_name(path.name + ".new")
+    text = json.dumps(
+        {"version": __version__, **facts, "report": report and msgspec.to_builtins(report)}, indent=2
+    )
+    make_private(new)
+    try:
+        new.write_text(text + "\n", encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error

@@ -153,8 +153,13 @@ class Ledger(Protocol):
     async def sync(self) -> None:
         """Bring everything to the disk; called on a beat of 1 s and at the end."""
 
-    async def aclose(self, stopped: str | None) -> None:
-        """Write what is held and close. ``stopped``: why the run ended before its input; None: a failure."""
+    async def aclose(self, stopped: str | None, failure: str = "") -> None:
+        """Write what is held and close.
+
+        Args:
+            stopped: why the run ended before its input, empty if it did not; None: it was stopped, or failed.
+            failure: the name of the error that it failed with.
+        """
 
 
 def prepare_reject(prepare: Callable[[Columns], P], row: dict[str, Any]) -> P:

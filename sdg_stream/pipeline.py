@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,9 +21,10 @@ from .catalog import find_pipeline, pipelines_dir
 from .config.pipeline_file import PipelineFile, load_pipeline_file
 from .config.settings import Settings
 from .durable import (
+    begin,
     can_be_resumed,
     check_distinct,
-    expect,
+    closed_on_error,
     facts_of,
     opened_sink,
     run_files,
@@ -42,7 +44,7 @@ from .io.stream import RowStream
 from .ledger import Ledger, Past, Roots
 from .record import Columns
 from .state.fingerprint import Facts
-from .state.opening import Keep, OpenedRun, Wanted, look, open_run
+from .state.opening import Keep, OpenedRun, Wanted, look
 
 __all__ = ["Pipeline"]
 
@@ -196,16 +198,19 @@ class Pipeline:
         if opened.finished is not None:
             await reading.aclose()
             return msgspec.structs.replace(opened.finished, input=reading.name, output=str(output))
-        engine = self._engine(
-            reading,
-            ledger,
-            opened.teacher or teacher,
-            order=order,
-            limit=limit,
-            limits=limits,
-            past=opened.past,
-            hook=hook,
-        )
+        note = partial(self._note, opened, reading.name, str(output), keep.command)
+        async with closed_on_error(ledger):
+            engine = self._engine(
+                reading,
+                ledger,
+                opened.teacher or teacher,
+                order=order,
+                limit=limit,
+                limits=limits,
+                past=opened.past,
+                hook=hook,
+            )
+            await note(None)
         if hook is not None:
             stages = tuple(engine.plan.lines())
             hook(
@@ -219,10 +224,7 @@ class Pipeline:
                 )
             )
         report = await engine.run()
-        if opened.ledger is not None:
-            await to_thread.run_sync(
-                write_run_file, Path(ledger.output), self.name, self.file, self.settings, report
-            )
+        await note(report)
         return report
 
     async def look(
@@ -263,30 +265,31 @@ class Pipeline:
         if not isinstance(output, str | Path) or not can_be_resumed(output):
             await self._check_input(source)
             return PlainLedger(await opened_sink(output)), OpenedRun(past=Past(settled=Roots()))
-        check_distinct(Path(output), source)
-        files = run_files(source)
-        if isinstance(source, JsonlSource):
-            await source.open()
-        twice = getattr(source, "size", None) is not None  # compared before it is read, else while it is
-        if twice:
-            await self._check_input(source)
-        opened = await open_run(
+        opened = await begin(
+            source,
             Path(output),
-            self._facts(teacher),
-            files,
             wanted,
+            facts=self._facts(teacher),
             teacher=teacher,
             asking=asking(self._blocks.build(None)),
+            check=partial(self._check_input, source),
         )
-        if not twice:
-            try:
-                expect(source, opened.mark)
-                await self._check_input(source)
-            except BaseException:
-                if opened.ledger is not None:
-                    await opened.ledger.aclose(None)
-                raise
         return opened.ledger or PlainLedger(JsonlSink("-")), opened
+
+    async def _note(
+        self, opened: OpenedRun, source: str, output: str, command: str, report: RunReport | None
+    ) -> None:
+        """Write ``run.json``, if there is a run directory: before the run without a report, then with it."""
+        facts = {
+            "pipeline": self.name,
+            "file": str(self.file),
+            "input": source,
+            "output": output,
+            "command": command,
+            "settings": msgspec.to_builtins(self.settings),
+        }
+        if opened.ledger is not None:
+            await to_thread.run_sync(write_run_file, Path(output), facts, report)
 
     def _facts(self, teacher: Teacher | None) -> Facts:
         """What decides the rows of a run, the input aside."""

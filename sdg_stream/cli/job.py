@@ -300,7 +300,7 @@ def _going_on(job: Job) -> str:
     """What to type next."""
     if not can_be_resumed(job.output) or not job.again:
         return ""
-    return f"\nThe same command goes on from there:\n  {job.again}"
+    return f"\nThis goes on from there:\n  {job.again}"
 
 
 def _fan_out(hooks: list[EventHook]) -> EventHook:

@@ -92,8 +92,9 @@ def run(ctx: click.Context, /, **options: Any) -> None:
         if not options[name]:
             raise click.UsageError(hint.format(name=ctx.find_root().info_name))
     options["limits"] = pick(Limits, options)
-    options["keep"] = pick(Keep, {**options, "cache": not options["no_cache"]})
-    job = pick(Job, {**options, "notes": _notes(ctx, options, demo=demo is not None), "again": _again(ctx)})
+    options["again"] = _again(ctx)
+    options["keep"] = pick(Keep, {**options, "cache": not options["no_cache"], "command": options["again"]})
+    job = pick(Job, {**options, "notes": _notes(ctx, options, demo=demo is not None)})
     code = perform(job, _api_key(options))
     if demo is not None and code == 0:
         demo.close()
@@ -107,6 +108,10 @@ _NEEDED = {
 }
 
 
+_LEFT_OUT = frozenset({"--overwrite", "--retry-rejected"})  # a second time they would undo or repeat
+_LEFT_OUT_WITH_VALUE = frozenset({"--api-key", "--resume"})
+
+
 def _pipeline_name(argument: str | None, option: str | None) -> str | None:
     if argument is not None and option is not None and argument != option:
         raise click.UsageError("two pipelines are named: give PIPELINE or --pipeline")
@@ -114,12 +119,13 @@ def _pipeline_name(argument: str | None, option: str | None) -> str | None:
 
 
 def _again(ctx: click.Context) -> str:
-    """The command as it was typed, for a shell; without a key or a password."""
-    words, secret = [str(ctx.find_root().info_name), "run"], False
+    """The command that goes on, for a shell: as it was typed, but for secrets and for what is done once."""
+    words, value_of_left_out = [str(ctx.find_root().info_name), "run"], False
     for word in sys.argv[2:]:
-        if not secret and word != "--api-key" and not word.startswith("--api-key="):
+        option, has_value, _ = word.partition("=")
+        if not value_of_left_out and option not in _LEFT_OUT and option not in _LEFT_OUT_WITH_VALUE:
             words.append(word)
-        secret = word == "--api-key"
+        value_of_left_out = option in _LEFT_OUT_WITH_VALUE and not has_value
     first, *rest = words
     return " ".join([first, *(shlex.quote(without_hidden(word)) for word in rest)])
 

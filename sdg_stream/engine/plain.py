@@ -60,8 +60,8 @@ class PlainLedger:
         for sink in self._sinks:
             await sink.sync()
 
-    async def aclose(self, stopped: str | None) -> None:
+    async def aclose(self, stopped: str | None, failure: str = "") -> None:
         """Close the sinks."""
-        del stopped
+        del stopped, failure
         for sink in self._sinks:
             await sink.aclose()

@@ -233,7 +233,8 @@ class Engine:
         with suppress(SdgStreamError):
             await self.source.aclose()
         with suppress(SdgStreamError):
-            await self.ledger.aclose(None)
+            stopped = isinstance(error, anyio.get_cancelled_exc_class())
+            await self.ledger.aclose(None, "" if stopped else type(error).__name__)
 
     # ------------------------------------------------------------ wiring
 

@@ -184,8 +184,8 @@ class Journal:
         """
         await self._flush(sync=True)
 
-    async def aclose(self, stopped: str | None) -> None:
-        """Commit what is held and close everything; ``stopped`` is None after a failure.
+    async def aclose(self, stopped: str | None, failure: str = "") -> None:
+        """Commit what is held and close everything, noting how the session ended; see the protocol.
 
         Raises:
             OutputError: it cannot be written.
@@ -198,7 +198,9 @@ class Journal:
                 if not self._failed:
                     await self._flush(sync=True, last=True)
             finally:
-                await to_thread.run_sync(partial(self._close, finished=stopped is not None, how=stopped))
+                finished = stopped is not None
+                how = stopped or ("finished" if finished else failure or "stopped")
+                await to_thread.run_sync(partial(self._close, finished=finished, how=how))
 
     async def _flush(self, *, sync: bool, last: bool = False) -> None:
         async with self._lock:
@@ -243,10 +245,10 @@ class Journal:
 
     # ------------------------------------------------------------ in a worker thread
 
-    def _close(self, *, finished: bool, how: str | None) -> None:
+    def _close(self, *, finished: bool, how: str) -> None:
         try:
             if not self._failed:
-                self._writer.end(how or ("finished" if finished else "stopped"), finished=finished)
+                self._writer.end(how, finished=finished)
         finally:
             self._close_files(finished=finished and not self._failed)
 

@@ -50,6 +50,7 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
         cache_dir: keep them there, for several outputs to share.
         fsync: when files are brought to the disk: once a second (``interval``), with every batch
             (``always``), or when the system likes (``never``).
+        command: what a person types to go on, without secrets; kept for those who look at the run later.
     """
 
     resume: Resume = "auto"
@@ -59,6 +60,7 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
     cache: bool = True
     cache_dir: Path | None = None
     fsync: Fsync = "interval"
+    command: str = ""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
