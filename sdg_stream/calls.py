@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any, Literal, TypeAlias
 
 import anyio
@@ -118,7 +118,8 @@ class Request(msgspec.Struct, gc=False):
                 prompt.encode("utf-8", "surrogatepass") if isinstance(prompt, str) else orjson.dumps(prompt)
             )
             whom = f"{shape.api} {shape.endpoint}".encode()
-            self._key = blake2b(b"%b\0%b\0%b" % (whom, shape.head, content), digest_size=16).digest()
+            whole = b"%b\0%b\0%b" % (whom, shape.head, content)
+            self._key = sha256(whole, usedforsecurity=False).digest()[:16]
         return self._key
 
 

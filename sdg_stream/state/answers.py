@@ -9,9 +9,8 @@ block: what an edit does not reach is answered as before.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import blake2b
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import msgspec
@@ -26,9 +25,14 @@ from .database import Database
 __all__ = ["Answers", "RememberingTeacher"]
 
 _INSERT = """
-insert or ignore into calls (key, reply)
-select json_extract(value, '$[0]'), json_extract(value, '$[1]') from json_each(cast(? as text))
+insert into calls (place, key, reply)
+select json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+from json_each(cast(? as text))
 """
+
+
+Key: TypeAlias = tuple[int, str]
+"""Where an answer is looked for (a root, or a number below 0), and what tells it from others there."""
 
 
 class Answers:
@@ -38,20 +42,20 @@ class Answers:
         self.database = database
         found = database.look_up("select max(id) from calls")
         self._before: int = (found and found[0]) or 0
-        self._new: dict[str, bytes] = {}
-        self._staged: dict[str, bytes] = {}
+        self._new: dict[Key, bytes] = {}
+        self._staged: dict[Key, bytes] = {}
 
-    def get(self, key: str, *, sampled: bool) -> tuple[Completion, bool] | None:
+    def get(self, key: Key) -> tuple[Completion, bool] | None:
         """An answer, and whether an earlier session bought it."""
         reply = self._new.get(key) or self._staged.get(key)
         if reply is not None:
             return _completion(reply), False
-        if sampled and not self._before:  # nothing can be known of what a record asks for the first time
+        if key[0] >= 0 and not self._before:  # nobody has asked for this record before
             return None
-        row = self.database.look_up("select id, reply from calls where key = ?", key)
+        row = self.database.look_up("select id, reply from calls where place = ? and key = ?", *key)
         return None if row is None else (_completion(row[1]), row[0] <= self._before)
 
-    def put(self, key: str, completion: Completion) -> None:
+    def put(self, key: Key, completion: Completion) -> None:
         """Keep an answer; it is in the database after the next :meth:`write`."""
         self._new[key] = _reply(completion)
 
@@ -64,12 +68,19 @@ class Answers:
     def write(self, connection: Connection) -> None:
         """Write what is staged, as one statement."""
         if self._staged:
-            rows = b",".join(b'["%b",%b]' % (key.encode(), reply) for key, reply in self._staged.items())
+            rows = b",".join(
+                b'[%d,"%b",%b]' % (place, key.encode(), reply) for (place, key), reply in self._staged.items()
+            )
             connection.execute(_INSERT, (b"[%b]" % rows,))
 
     def written(self) -> None:
         """What was staged is in the database. To be called where ``put`` is."""
         self._staged.clear()
+
+
+def _shared_key(request: Request) -> Key:
+    """The key of a greedy request: its content."""
+    return -1 - (int.from_bytes(request.key[:8]) >> 1), request.key.hex()
 
 
 def _reply(completion: Completion) -> bytes:
@@ -109,7 +120,7 @@ class RememberingTeacher:
         self._teacher = teacher
         self._answers = answers
         self._anew = anew or {}
-        self._asked: dict[int, dict[bytes, int]] = {}
+        self._asked: dict[int, dict[str, int]] = {}
         self._kept = 0
         self._repeated = 0
 
@@ -137,9 +148,9 @@ class RememberingTeacher:
         if answers is None:
             return await self._ask(request)
         greedy = request.shape.greedy
-        key = request.key.hex() if greedy else self._own_key(request)
+        key = _shared_key(request) if greedy else self._own_key(request)
         if not self._anew or self._anew.get((request.root, request.path)) != request.depth:
-            found = answers.get(key, sampled=not greedy)
+            found = answers.get(key)
             if found is not None:
                 return self._found(*found, free=greedy)
         completion = await self._ask(request)
@@ -160,13 +171,13 @@ class RememberingTeacher:
             kept_calls=self._kept,
         )
 
-    def _own_key(self, request: Request) -> str:
+    def _own_key(self, request: Request) -> Key:
         """The key of a sampled request: whose it is, and how many of its kind came before."""
         asked = self._asked.setdefault(request.root, {})
-        place = b"%b %d %b" % (request.key, request.root, repr(request.path).encode())
-        number = asked.get(place, 0)
-        asked[place] = number + 1
-        return blake2b(b"%b %d" % (place, number), digest_size=16).hexdigest()
+        key = f"{request.key.hex()}{request.path}"
+        number = asked.get(key, 0)
+        asked[key] = number + 1
+        return request.root, f"{key}{number}" if number else key
 
     def _found(self, completion: Completion, before: bool, *, free: bool) -> Completion:
         """An answer that is not bought again: a shared one is free, a record's own costs what it did."""

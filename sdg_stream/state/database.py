@@ -22,11 +22,13 @@ FORMAT = 1
 """Version of the schema below. Another number is another format: see :meth:`Database.check_format`."""
 
 CALLS = """
-create table if not exists calls (          -- answers, each bought once
+create table if not exists calls (          -- answers, each bought once; see answers.py
     id integer primary key,
-    key text not null unique,               -- hex of 16 bytes, see answers.py
+    place integer not null,                 -- the root, or for a greedy request a number below 0 from its key
+    key text not null,
     reply text not null                     -- JSON
 );
+create index if not exists calls_by_place on calls (place);  -- roots come nearly in order: cheap to keep
 """
 
 SCHEMA = (
