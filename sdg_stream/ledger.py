@@ -91,7 +91,8 @@ class Past(msgspec.Struct):
         settled: roots that are not run again.
         redo: roots among the settled ones that are.
         account: of the settled roots, those of ``redo`` left out; their rows count all the same.
-        keys: for each ``drop_duplicates`` what its settled roots were first with.
+        owner: tells which settled root was first with a key of the nth ``drop_duplicates``; None if nobody
+            remembers.
         tokens: prompt tokens and reply tokens that were used.
         seconds: wall time of the earlier sessions.
     """
@@ -99,7 +100,7 @@ class Past(msgspec.Struct):
     settled: Roots
     redo: dict[int, Redo] = {}
     account: RunReport | None = None
-    keys: list[list[bytes]] = []
+    owner: Callable[[int, bytes], int | None] | None = None
     tokens: tuple[int, int] = (0, 0)
     seconds: float = 0.0
 

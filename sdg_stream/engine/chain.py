@@ -5,6 +5,7 @@ No queue, task or record object stands between fused steps; a step costs one cal
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, TypeAlias
@@ -19,6 +20,7 @@ from .tracker import RootState
 
 __all__ = ["Chain", "OnReject", "Seen", "Step", "dedup_step", "drop_step", "row_step"]
 
+KEPT_KEYS = 65_536  # of settled roots: many more than can be on their way to where they are looked up
 OnReject: TypeAlias = Callable[[Record, BlockStats, RecordError, Columns | None], None]
 
 
@@ -66,19 +68,28 @@ class Seen:
     """What one ``drop_duplicates`` has let pass: a 16-byte digest of each distinct key, and whose it was.
 
     ``root`` is the one whose record passes now. What a root was first with is asked for once, when it is
-    settled; so a session knows what to remember of it.
+    settled, and is remembered elsewhere from then on, if there is an ``owner`` to be asked: the settled root
+    that had a key. Then only the latest keys stay in memory.
     """
 
-    __slots__ = ("_by_root", "_digests", "root")
+    __slots__ = ("_by_root", "_digests", "_owner", "_settled", "root")
 
     def __init__(self) -> None:
         self.root = 0
         self._digests: set[bytes] = set()
         self._by_root: dict[int, list[bytes]] = {}
+        self._settled: deque[bytes] = deque()  # keys of settled roots that are still in memory
+        self._owner: Callable[[bytes], int | None] | None = None
+
+    def ask(self, owner: Callable[[bytes], int | None]) -> None:
+        """Have keys of settled roots looked up."""
+        self._owner = owner
 
     def first(self, digest: bytes) -> bool:
-        """Whether no record had this key before."""
+        """Whether no record had this key before. A root that is run again is not in its own way."""
         if digest in self._digests:
+            return False
+        if self._owner is not None and self._owner(digest) not in (None, self.root):
             return False
         self._digests.add(digest)
         self._by_root.setdefault(self.root, []).append(digest)
@@ -86,11 +97,13 @@ class Seen:
 
     def take(self, root: int) -> list[bytes]:
         """The keys that a root was first with."""
-        return self._by_root.pop(root, [])
-
-    def restore(self, digests: Iterable[bytes]) -> None:
-        """Know keys of earlier sessions."""
-        self._digests.update(digests)
+        digests = self._by_root.pop(root, [])
+        if self._owner is not None:
+            settled = self._settled
+            settled.extend(digests)
+            while len(settled) > KEPT_KEYS:
+                self._digests.discard(settled.popleft())
+        return digests
 
 
 def dedup_step(names: Iterable[str], stats: BlockStats) -> Step:

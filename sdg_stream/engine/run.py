@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -135,9 +136,9 @@ class Engine:
             self.stats.restore(past.account)
             if self._governor is not None:
                 self._governor.restore(past.account.roots, past.account.rows, past.tokens)
-        for (seen, comes_again), digests in zip(self.plan.seen(), past.keys, strict=False):
-            if not comes_again:
-                seen.restore(digests)
+        for step, (seen, comes_again) in enumerate(self.plan.seen()):
+            if past.owner is not None and not comes_again:  # else every root passes there in each session
+                seen.ask(partial(past.owner, step))
 
     # ------------------------------------------------------------ running
 

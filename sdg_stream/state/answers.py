@@ -8,7 +8,7 @@ block: what an edit does not reach is answered as before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from sqlite3 import Connection
 from typing import Any, TypeAlias
 
@@ -105,6 +105,8 @@ class RememberingTeacher:
         answers: where answers are kept; None keeps none.
         anew: (root, path) of records that were rejected, and the position of the block whose request for
             them is to be asked again rather than found.
+        answered: the teacher has answered in an earlier session, so that it is no use to doubt it as a whole
+            when it refuses the first calls of this one.
 
     Attributes:
         halt: calls off what has not begun.
@@ -115,9 +117,15 @@ class RememberingTeacher:
         teacher: Teacher,
         answers: Answers | None,
         anew: Mapping[tuple[int, tuple[int, ...]], int] | None = None,
+        *,
+        answered: bool = False,
     ) -> None:
         self.halt = Halt()
         self._teacher = teacher
+        self._tell: Callable[[bytes], None] = getattr(teacher, "answered_before", lambda _: None)
+        self._told: set[bytes] = set()
+        if answered:
+            self._tell(b"")
         self._answers = answers
         self._anew = anew or {}
         self._asked: dict[int, dict[str, int]] = {}
@@ -152,6 +160,7 @@ class RememberingTeacher:
         if not self._anew or self._anew.get((request.root, request.path)) != request.depth:
             found = answers.get(key)
             if found is not None:
+                self._tell_once(request.shape.family)
                 return self._found(*found, free=greedy)
         completion = await self._ask(request)
         answers.put(key, completion)
@@ -189,6 +198,12 @@ class RememberingTeacher:
             completion.prompt_tokens = completion.completion_tokens = completion.attempts = 0
             completion.seconds = 0.0
         return completion
+
+    def _tell_once(self, family: bytes) -> None:
+        """Tell the teacher that it has answered such a request before."""
+        if family not in self._told:
+            self._told.add(family)
+            self._tell(family)
 
     async def _ask(self, request: Request) -> Completion:
         request.halt = self.halt

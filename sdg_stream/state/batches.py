@@ -7,6 +7,7 @@ from sqlite3 import Connection
 from typing import Any
 
 import msgspec
+import orjson
 
 from .answers import Answers
 from .appended import Appended
@@ -21,6 +22,12 @@ insert into batches (generation, below, top, roots,
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
+_INSERT_KEYS = """
+insert or ignore into seen (generation, step, digest, root)
+select ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+from json_each(cast(? as text))
+"""
+
 
 class Batch(msgspec.Struct):
     """What one transaction takes; made on the event loop, written in a thread."""
@@ -29,7 +36,7 @@ class Batch(msgspec.Struct):
     below: int
     rows: list[bytes]
     rejects: list[bytes]
-    keys: list[bytes]
+    keys: list[tuple[int, str, int]]
     details: list[tuple[int, bytes]]
     redone: list[int]
     account: bytes
@@ -104,10 +111,8 @@ class BatchWriter:
                 connection.execute("insert into unsynced values (?, ?, ?)", data)
             self._second_first = self._second_first or found
             self._second_roots += batch.roots
-        for step, digests in enumerate(batch.keys):
-            if digests:
-                values = (self._generation, step, digests)
-                connection.execute("insert into seen (generation, step, digests) values (?, ?, ?)", values)
+        if batch.keys:
+            connection.execute(_INSERT_KEYS, (self._generation, orjson.dumps(batch.keys)))
         for root in batch.redone:
             connection.execute(
                 "delete from rejected where generation = ? and root = ?", (self._generation, root)

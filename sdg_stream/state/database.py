@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import OutputError, RunStateError, SdgStreamError
 from .directory import make_private, sync_folder
 
-__all__ = ["CALLS", "FORMAT", "Database", "remove_database"]
+__all__ = ["CALLS", "FORMAT", "Database", "in_words", "other_format", "remove_database"]
 
 FORMAT = 1
 """Version of the schema below. Another number is another format: see :meth:`Database.check_format`."""
@@ -56,12 +56,13 @@ create table if not exists unsynced (       -- bytes of batches that may not be 
     id integer primary key,
     rows blob, rejects blob
 );
-create table if not exists seen (           -- keys of drop_duplicates
-    id integer primary key,
+create table if not exists seen (           -- keys of drop_duplicates, and the root that was first with each
     generation integer not null,
     step integer not null,
-    digests blob not null                   -- 16 bytes each
-);
+    digest text not null,                   -- hex of 16 bytes
+    root integer not null,
+    primary key (generation, step, digest)
+) without rowid;
 create table if not exists rejected (       -- roots with rejects, for running them again
     generation integer not null,
     root integer not null,
@@ -194,11 +195,7 @@ class Database:
             with self.transaction() as connection:
                 connection.execute("insert into meta values ('format', ?)", (FORMAT,))
         elif version != FORMAT:
-            raise RunStateError(
-                f"{self.path} is of format {version}, this version reads format {FORMAT}: it was made by"
-                f" {'a newer' if int(version) > FORMAT else 'an older'} version. Continue with that version,"
-                " or start over with --overwrite"
-            )
+            raise other_format(self.path, version)
 
     # ------------------------------------------------------------ errors
 
@@ -210,10 +207,20 @@ class Database:
         except SdgStreamError:
             raise
         except sqlite3.Error as error:
-            raise _in_words(self.path, error) from error
+            raise in_words(self.path, error) from error
 
 
-def _in_words(path: Path, error: sqlite3.Error) -> SdgStreamError:
+def other_format(path: Path, version: Any) -> RunStateError:
+    """What to say of a database whose format is not :data:`FORMAT`."""
+    made_by = "a newer" if isinstance(version, int) and version > FORMAT else "an older"
+    return RunStateError(
+        f"{path} is of format {version}, this version reads format {FORMAT}: it was made by {made_by} version."
+        " Continue with that version, or start over with --overwrite"
+    )
+
+
+def in_words(path: Path, error: sqlite3.Error) -> SdgStreamError:
+    """An error of SQLite as one of ours."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (_CORRUPT, _NOT_A_DATABASE):
         return RunStateError(

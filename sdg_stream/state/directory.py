@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 
 from ..errors import OutputError, RunStateError
+from .holder import parse_holder
 
 __all__ = ["RunDirectory", "RunLock", "make_private", "sync_folder"]
 
@@ -24,6 +25,7 @@ class RunDirectory:
         self.output = output
         self.folder = output.with_name(output.name + ".run")
         self.state = self.folder / "state.db"
+        self.lock = self.folder / "lock"
         self.rejects = self.folder / "rejects.jsonl"
         self.run_file = self.folder / "run.json"
         suffixes = "".join(output.suffixes[-2:]) if output.name.endswith(".gz") else output.suffix
@@ -106,11 +108,10 @@ def _lock(descriptor: int) -> None:
 def _holder(descriptor: int) -> str:
     """Who has the lock, in words."""
     try:
-        process, host, since = orjson.loads(os.pread(descriptor, 4096, 0))
-        began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
-        return f"process {int(process)} on {host}, since {began}"
-    except (ValueError, TypeError, OSError):
-        return "another process"
+        holder = parse_holder(os.pread(descriptor, 4096, 0))
+    except OSError:
+        holder = None
+    return "another process" if holder is None else str(holder)
 
 
 def make_private(file: Path) -> None:

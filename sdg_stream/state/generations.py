@@ -10,7 +10,7 @@ import json
 import zlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +30,6 @@ from .fingerprint import Facts
 from .recovery import Span, boot_id, bring_to, close_member
 
 __all__ = ["Generation", "Generations"]
-
-DIGEST = 16  # bytes of a key of drop_duplicates
 
 
 class Generation(msgspec.Struct, kw_only=True):
@@ -233,11 +231,6 @@ class Generations:
         ):
             for root in array("Q", blob):
                 settled.add(root)
-        keys: list[list[bytes]] = []
-        for step, digests in self.database.each("select step, digests from seen where generation = ?", id_):
-            while len(keys) <= step:
-                keys.append([])
-            keys[step] += [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
         tokens, seconds = [0, 0], 0.0
         for spent, usage in self.database.rows(
             "select seconds, usage from sessions where generation = ?", id_
@@ -253,10 +246,22 @@ class Generations:
             settled=settled,
             redo=redo,
             account=generation.account,
-            keys=keys,
+            owner=self._owner_in(id_),
             tokens=(tokens[0], tokens[1]),
             seconds=seconds,
         )
+
+    def _owner_in(self, generation: int) -> Callable[[int, bytes], int | None]:
+        def owner(step: int, digest: bytes) -> int | None:
+            found = self.database.look_up(
+                "select root from seen where generation = ? and step = ? and digest = ?",
+                generation,
+                step,
+                digest.hex(),
+            )
+            return None if found is None else found[0]
+
+        return owner
 
     # ------------------------------------------------------------ taking the place of the output
 

@@ -98,7 +98,7 @@ class Journal:
         self._unsynced = False
         self._held = 0
         self._roots = array("Q")
-        self._keys: list[list[bytes]] = []
+        self._keys: list[tuple[int, str, int]] = []
         self._details: list[tuple[int, bytes]] = []
         self._redone: list[int] = []
 
@@ -141,9 +141,7 @@ class Journal:
         self._files[0].rows += settled.rows
         self._held += sum(map(len, settled.rows))
         for step, digests in enumerate(settled.keys):
-            while len(self._keys) <= step:
-                self._keys.append([])
-            self._keys[step] += digests
+            self._keys += [(step, digest.hex(), root) for digest in digests]
         if root in self._redo:
             self._redo.discard(root)
             self._redone.append(root)
@@ -229,7 +227,7 @@ class Journal:
             below=self._settled.below,
             rows=output.rows,
             rejects=rejects.rows,
-            keys=[b"".join(digests) for digests in self._keys],
+            keys=self._keys,
             details=self._details,
             redone=self._redone,
             account=account,

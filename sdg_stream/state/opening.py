@@ -305,7 +305,8 @@ class _Opening:
         )
         remembering = None
         if teacher is not None:
-            remembering = RememberingTeacher(teacher, answers, generation.anew(asking))
+            answered = past.account is not None and past.account.accepted > 0
+            remembering = RememberingTeacher(teacher, answers, generation.anew(asking), answered=answered)
         output, rejects = generation.files(self.directory)
         make_private(rejects)
         ledger = Journal(
