@@ -10,18 +10,17 @@ from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
-from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
+from jinja2 import TemplateSyntaxError, nodes
+from jinja2.exceptions import TemplateError, UndefinedError
 from jinja2.meta import find_undeclared_variables
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..errors import RecordError
+from .sandbox import Sandbox
+from .sizes import MAX_SIZE
 
 __all__ = ["MAX_RENDERED", "Template", "TemplateMistake", "compile_template"]
 
-MAX_RENDERED = 64 * 1024 * 1024  # characters; more is a template gone wild, not a prompt
-MAX_BITS = 1_000_000  # of an integer that a template computes
+MAX_RENDERED = MAX_SIZE  # characters; more is a template gone wild, not a prompt
 
 _LOADING = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
 _RENDER_ERRORS = (
@@ -32,6 +31,7 @@ _RENDER_ERRORS = (
     LookupError,
     AttributeError,
     RecursionError,
+    MemoryError,
 )
 
 
@@ -43,33 +43,9 @@ class TemplateMistake(ValueError):
         self.line = line
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, which also refuses to multiply its way out of memory."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Compute ``left * right`` or ``left ** right`` if the result has a sane size."""
-        if _result_size(operator, left, right) > 1:
-            raise SecurityError(f"the result of {operator} is too large")
-        return super().call_binop(context, operator, left, right)
-
-
-def _result_size(operator: str, left: Any, right: Any) -> float:
-    """How large the result of ``*`` or ``**`` will be, as a share of what is allowed."""
-    if operator == "*" and isinstance(left, int) and not isinstance(right, int):
-        left, right = right, left
-    if not isinstance(right, int):
-        return 0
-    if not isinstance(left, int):
-        return len(left) * right / MAX_RENDERED if isinstance(left, str | list | tuple) else 0
-    bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
-    return bits / MAX_BITS
-
-
 _Picker: TypeAlias = Callable[[Mapping[str, Any]], tuple[Any, ...]]
-_ENVIRONMENT = _Sandbox(undefined=StrictUndefined, autoescape=False)
-_NO_GLOBALS = _Sandbox()  # for analysis: a column may be named like one of Jinja's globals, such as range
+_ENVIRONMENT = Sandbox()
+_NO_GLOBALS = Sandbox()  # for analysis: a column may be named like one of Jinja's globals, such as range
 _NO_GLOBALS.globals.clear()
 
 
@@ -117,6 +93,7 @@ class Template:
     def _rendered(self, columns: Mapping[str, Any]) -> str:
         pieces: list[str] = []
         size = 0
+        _ENVIRONMENT.start()
         for piece in self._jinja.root_render_func(self._jinja.new_context(dict(columns))):
             size += len(piece)
             if size > MAX_RENDERED:
