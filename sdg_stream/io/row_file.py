@@ -62,7 +62,7 @@ class RowFile:
             self._packer = zlib.compressobj(wbits=31)  # 31: with gzip header and trailer
         self.is_open = True
 
-    def write(self, rows: Sequence[bytes]) -> None:
+    def write(self, rows: Sequence[bytes | bytearray]) -> None:
         """Append rows in one go.
 
         Raises:
@@ -157,7 +157,7 @@ class RowFile:
         return self._failure
 
 
-def _whole(rows: Sequence[bytes], size: int) -> int:
+def _whole(rows: Sequence[bytes | bytearray], size: int) -> int:
     """How many of the rows the first ``size`` bytes of them hold."""
     for count, row in enumerate(rows):
         size -= len(row)

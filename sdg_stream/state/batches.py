@@ -10,7 +10,7 @@ import msgspec
 import orjson
 
 from .answers import Answers
-from .appended import Appended
+from .appended import Appended, Held
 from .database import Database
 
 __all__ = ["Batch", "BatchWriter"]
@@ -28,14 +28,23 @@ select ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract
 from json_each(cast(? as text))
 """
 
+_DELETE_REDONE = """
+delete from rejected where generation = ? and root in (select value from json_each(cast(? as text)))
+"""
+
+_INSERT_DETAILS = """
+insert or replace into rejected (generation, root, details)
+select ?, json_extract(value, '$[0]'), json_extract(value, '$[1]') from json_each(cast(? as text))
+"""
+
 
 class Batch(msgspec.Struct):
     """What one transaction takes; made on the event loop, written in a thread."""
 
     roots: Any
     below: int
-    rows: list[bytes]
-    rejects: list[bytes]
+    rows: Held
+    rejects: Held
     keys: list[tuple[int, str, int]]
     details: list[tuple[int, bytes]]
     redone: list[int]
@@ -89,8 +98,8 @@ class BatchWriter:
                 self._answers.write(connection)
             self._write_batch(connection, batch)
         output, rejects = self._files
-        rejects.file.write(rejects.data)
-        output.file.write(output.data)
+        rejects.file.write([rejects.data])
+        output.file.write([output.data])
         self.rows += len(batch.rows)
         if durable:
             rejects.file.sync()
@@ -107,21 +116,17 @@ class BatchWriter:
             values = (self._generation, batch.below, top, batch.roots.tobytes(), *fields)
             found = connection.execute(_INSERT_BATCH, values).lastrowid
             if output.data or rejects.data:
-                data = (found, b"".join(output.data), b"".join(rejects.data))
+                data = (found, output.data, rejects.data)
                 connection.execute("insert into unsynced values (?, ?, ?)", data)
             self._second_first = self._second_first or found
             self._second_roots += batch.roots
         if batch.keys:
             connection.execute(_INSERT_KEYS, (self._generation, orjson.dumps(batch.keys)))
-        for root in batch.redone:
-            connection.execute(
-                "delete from rejected where generation = ? and root = ?", (self._generation, root)
-            )
-        for root, details in batch.details:
-            values = (self._generation, root, details.decode())
-            connection.execute(
-                "insert or replace into rejected (generation, root, details) values (?, ?, ?)", values
-            )
+        if batch.redone:
+            connection.execute(_DELETE_REDONE, (self._generation, orjson.dumps(batch.redone)))
+        if batch.details:
+            rows = b",".join(b"[%d,%b]" % (root, details) for root, details in batch.details)
+            connection.execute(_INSERT_DETAILS, (self._generation, b"[%b]" % rows))
         connection.execute(
             "update generations set account = ?, mark = ? where id = ?",
             (batch.account.decode(), batch.mark.decode(), self._generation),

@@ -96,7 +96,6 @@ class Journal:
         self._closed = False
         self._failed = False
         self._unsynced = False
-        self._held = 0
         self._roots = array("Q")
         self._keys: list[tuple[int, str, int]] = []
         self._details: list[tuple[int, bytes]] = []
@@ -138,8 +137,7 @@ class Journal:
         root = settled.root
         self._roots.append(root)
         self._settled.add(root)
-        self._files[0].rows += settled.rows
-        self._held += sum(map(len, settled.rows))
+        self._files[0].held.add(settled.rows)
         for step, digests in enumerate(settled.keys):
             self._keys += [(step, digest.hex(), root) for digest in digests]
         if root in self._redo:
@@ -149,13 +147,11 @@ class Journal:
             self._take_rejects(settled)
         if self._teacher is not None:
             self._teacher.settled(root)
-        if self._held > MAX_HELD_BYTES:
+        if len(self._files[0].held.data) + len(self._files[1].held.data) > MAX_HELD_BYTES:
             await self.flush()
 
     def _take_rejects(self, settled: Settled) -> None:
-        lines: list[bytes] = [prepare_reject(self._prepare, row) for row in settled.rejects]
-        self._files[1].rows += lines
-        self._held += sum(map(len, lines))
+        self._files[1].held.add([prepare_reject(self._prepare, row) for row in settled.rejects])
         details = {
             "outcome": settled.outcome,
             "accepted": settled.paths,
@@ -225,8 +221,8 @@ class Journal:
         batch = Batch(
             roots=self._roots,
             below=self._settled.below,
-            rows=output.rows,
-            rejects=rejects.rows,
+            rows=output.take(),
+            rejects=rejects.take(),
             keys=self._keys,
             details=self._details,
             redone=self._redone,
@@ -237,7 +233,6 @@ class Journal:
             sync=sync,
             last=last,
         )
-        output.rows, rejects.rows, self._held = [], [], 0
         self._roots, self._keys, self._details, self._redone = array("Q"), [], [], []
         return batch
 
