@@ -20,7 +20,7 @@ from .tracker import RootState
 
 __all__ = ["Chain", "OnReject", "Seen", "Step", "dedup_step", "drop_step", "row_step"]
 
-KEPT_KEYS = 65_536  # of settled roots: many more than can be on their way to where they are looked up
+KEPT_KEYS = 32_768  # of settled roots: more than can be on their way to where they are looked up
 OnReject: TypeAlias = Callable[[Record, BlockStats, RecordError, Columns | None], None]
 
 

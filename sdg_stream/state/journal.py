@@ -32,6 +32,7 @@ Fsync: TypeAlias = Literal["interval", "always", "never"]
 """When files are brought to the disk: once a second, with every batch, or when the system likes."""
 
 MAX_HELD_BYTES = 512 * 1024
+MAX_HELD_KEYS = 8192  # of drop_duplicates: so few that the stages still have them in memory
 
 
 class Journal:
@@ -127,7 +128,7 @@ class Journal:
     # ------------------------------------------------------------ on the event loop
 
     async def settle(self, settled: Settled) -> None:
-        """Take a settled root. Waits only while more than half a MiB is held.
+        """Take a settled root. Waits only while half a MiB is held, or many keys.
 
         Raises:
             OutputError: it cannot be written, or something before it.
@@ -147,7 +148,8 @@ class Journal:
             self._take_rejects(settled)
         if self._teacher is not None:
             self._teacher.settled(root)
-        if len(self._files[0].held.data) + len(self._files[1].held.data) > MAX_HELD_BYTES:
+        held = len(self._files[0].held.data) + len(self._files[1].held.data)
+        if held > MAX_HELD_BYTES or len(self._keys) > MAX_HELD_KEYS:
             await self.flush()
 
     def _take_rejects(self, settled: Settled) -> None:
