@@ -15,7 +15,7 @@ from canary import CANARY, Watch, found_in
 
 from sdg_stream.teacher import connect
 
-WATCHED = {"faults", "e2e", "contract"}
+WATCHED = {"contract", "durability", "e2e", "faults", "state"}
 """Folders whose tests are looked through."""
 
 
@@ -66,4 +66,4 @@ def pytest_runtest_makereport(
 
 def is_watched(item: pytest.Item) -> bool:
     """Whether a test is one of those that are looked through."""
-    return item.path.parent.name in WATCHED
+    return item.path.parent.name in WATCHED and item.path.parts[-3] != "unit"

@@ -63,7 +63,8 @@ async def connect(
         model: the model to ask when a block names none; None takes the only one that the endpoint lists.
         api: ``completions`` sends prompts rendered here, ``chat`` sends them as one user message for the
             server's own template; ``auto`` asks the endpoint once and says which it took.
-        api_key: sent as a bearer token; never written anywhere.
+        api_key: sent as a bearer token; never written anywhere. Where a server repeats it, replies included,
+            ``[redacted]`` stands in its place (unless it is a mere word or shorter than 8 characters).
         concurrency: how many sequences are in flight at most; ``auto`` finds what the servers carry.
         rpm: requests a minute at most; what a server's headers say holds in any case.
         tpm: tokens a minute at most, prompts and replies together; likewise.
