@@ -93,6 +93,10 @@ class Caller:
             if completion is not None:
                 return completion
 
+    def answered_before(self, family: bytes) -> None:
+        """An earlier session was answered: what is refused now is refused for its own sake."""
+        self._answered.add(family)
+
     def breaker_of(self, pool: str) -> Breaker:
         """The breaker of a pool of endpoints."""
         found = self.breakers.get(pool)

@@ -115,6 +115,10 @@ class TeacherClient:
             self._caller.admission.start()
         return await self._coalescer.complete(request, self._all_choices)
 
+    def answered_before(self, family: bytes) -> None:
+        """Be told that requests of this family were answered in an earlier session; see CallShape."""
+        self._caller.answered_before(family)
+
     def report(self) -> TeacherReport:
         """The account so far."""
         caller = self._caller

@@ -214,6 +214,16 @@ async def test_first_calls_that_are_all_refused_end_the_run() -> None:
     assert len(backend.sent) == 20
 
 
+async def test_refusals_are_the_records_own_where_an_earlier_session_was_answered() -> None:
+    """A run that goes on may ask first what was refused before: that says nothing of the rest."""
+    client, backend = client_of(lambda path, body: json_reply({"error": {"message": "no"}}, 400))
+    client.answered_before(request().shape.family)
+    for root in range(30):
+        with pytest.raises(RecordError):
+            await client.complete(request(root=root))
+    assert len(backend.sent) == 30
+
+
 async def test_a_parameter_that_the_server_does_not_know_is_a_config_mistake() -> None:
     """It would be refused for every record; once a block was answered, a refusal is that record's own."""
     words = {"error": {"message": "Unknown parameter: guided_choice", "code": "unknown_parameter"}}
