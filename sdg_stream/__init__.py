@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .events import Event, EventHook, RunReport
     from .pipeline import Pipeline
     from .record import Columns, Record
+    from .state.opening import Keep
     from .teacher.connect import connect
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "EventHook",
     "Flow",
     "GroupBlock",
+    "Keep",
     "Limits",
     "OutputError",
     "Pipeline",
@@ -75,6 +77,7 @@ _HOMES = {
     "events": "Event EventHook RunReport",
     "pipeline": "Pipeline",
     "record": "Columns Record",
+    "state.opening": "Keep",
     "teacher.connect": "connect",
 }
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "run": ("run:run", "Run a pipeline over records; without arguments: a demo."),
     "check": ("check:check", "List every mistake before a run; look whether an endpoint can be used."),
     "plan": ("plan:plan", "Show the stages that a pipeline compiles to."),
+    "report": ("report:report", "Show what a run has done, how it ended, and how to go on."),
     "pipelines": ("pipelines:pipelines", "List, show and copy the shipped pipelines; print the JSON schema."),
     "simulate": ("simulate:simulate", "Serve a simulated teacher."),
 }

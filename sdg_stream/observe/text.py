@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["aligned", "clean", "clock", "count", "one_line", "plural"]
+__all__ = ["aligned", "clean", "clock", "count", "one_line", "plural", "size"]
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
@@ -46,6 +46,17 @@ def clock(seconds: float) -> str:
 def count(number: int) -> str:
     """A number with its thousands apart."""
     return f"{number:,}"
+
+
+def size(number: int) -> str:
+    """A number of bytes: ``512 bytes``, ``5.6 MB`` (of 1,000,000 bytes)."""
+    if number < 1000:
+        return plural(number, "byte")
+    units, value = ("kB", "MB", "GB", "TB"), number / 1000
+    step = 0
+    while value >= 999.95 and step < len(units) - 1:
+        value, step = value / 1000, step + 1
+    return f"{value:,.1f} {units[step]}"
 
 
 def plural(number: int, word: str) -> str:
