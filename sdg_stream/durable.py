@@ -30,6 +30,7 @@ __all__ = [
     "check_distinct",
     "closed_on_error",
     "facts_of",
+    "going_on_words",
     "opened_sink",
     "run_files",
     "wanted_of",
@@ -197,3 +198,12 @@ def write_run_file(output: Path, facts: Mapping[str, Any], report: RunReport | N
         new.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def going_on_words(opened: OpenedRun) -> str:
+    """What is said of a run that does not begin anew; empty for one that does."""
+    settled, again = len(opened.past.settled), len(opened.past.redo)
+    if not settled:
+        return ""
+    words = f"going on with this run: {settled:,} roots were settled before"
+    return f"{words}, {again:,} of them with rejects are run again" if again else words

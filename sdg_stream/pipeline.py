@@ -26,6 +26,7 @@ from .durable import (
     check_distinct,
     closed_on_error,
     facts_of,
+    going_on_words,
     opened_sink,
     run_files,
     wanted_of,
@@ -223,6 +224,8 @@ class Pipeline:
                     retried=opened.retried,
                 )
             )
+            if going_on := going_on_words(opened):
+                hook(Notice(code="going_on", message=going_on))
         report = await engine.run()
         await note(report)
         return report
