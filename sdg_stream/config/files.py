@@ -5,14 +5,15 @@ absolute and may climb (upstream's own pipelines do, by ``../../configs``), but 
 followed it has to lie in one of these folders:
 
 * that of the pipeline file;
-* if it is called ``pipelines``, or lies at most three levels deep in a folder of that name: that folder, and
-  ``configs`` and ``prompts`` beside it;
+* if that lies at most three levels deep in a folder called ``pipelines``: that folder, too;
+* ``configs`` and ``prompts`` beside either;
 * those that are allowed by name, and the ones that ship with the package.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from ..errors import ConfigError
@@ -41,10 +42,11 @@ class PipelineFiles:
         self._roots = [*_roots(base_dir.resolve()), *(Path(folder).resolve() for folder in allowed)]
 
     def find(self, path: str | Path) -> Path:
-        """The file that a path in the pipeline file names; whether it exists is not looked at.
+        """The file that a path in the pipeline file names.
 
         Raises:
-            ConfigError: it lies where the pipeline's files may not lie.
+            ConfigError: it lies where the pipeline's files may not lie, or does not exist. The mistake has no
+                place of its own: it belongs where the path is written.
         """
         named = self._base_dir / path
         try:
@@ -56,6 +58,8 @@ class PipelineFiles:
                 f"{str(path)!r} is {real}, outside of the pipeline's folder {self._base_dir.resolve()}:"
                 f" --allow-path {real.parent} allows it (in Python: allow_paths)"
             )
+        if not real.exists():
+            raise ConfigError(f"{named}: cannot be read: No such file or directory")
         if real not in self.found:
             self.found.append(real)
         return named
@@ -63,9 +67,7 @@ class PipelineFiles:
 
 def _roots(base_dir: Path) -> Iterable[Path]:
     """The folders around a pipeline file in which its files may lie."""
-    yield base_dir
-    for folder in (base_dir, *base_dir.parents[:LEVELS]):
-        if folder.name == FOLDER:
-            yield folder
-            yield from (folder.parent / name for name in BESIDE)
-            return
+    around = (folder for folder in (base_dir, *base_dir.parents[:LEVELS]) if folder.name == FOLDER)
+    for folder in (base_dir, *islice(around, 1)):
+        yield folder
+        yield from (folder.parent / name for name in BESIDE)

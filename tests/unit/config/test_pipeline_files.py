@@ -13,7 +13,14 @@ from sdg_stream.errors import ConfigError
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     """A machine with secrets, and with somebody's pipelines in ``work``."""
-    for folder in ("etc", "work/mine/prompts", "work/pipelines/full/deep", "work/configs/a", "work/prompts"):
+    for folder in (
+        "etc",
+        "work/mine/prompts",
+        "work/pipelines/full/deep",
+        "work/configs/a",
+        "work/prompts",
+        "work/pipelines/prompts",
+    ):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "etc/passwd").write_text("root: x\n")
     (tmp_path / "work/mine/out.yaml").symlink_to(tmp_path / "etc/passwd")
@@ -31,6 +38,8 @@ def machine(tmp_path: Path) -> Path:
         ("work/mine", "prompts/../p.yaml"),
         ("work/mine", "{machine}/work/mine/prompts/p.yaml"),
         ("work/mine", "in.yaml"),
+        ("work/mine", "../configs/a/p.yaml"),
+        ("work/mine", "../prompts/p.yaml"),
         ("work/pipelines", "../configs/a/p.yaml"),
         ("work/pipelines/full", "../../configs/a/p.yaml"),
         ("work/pipelines/full", "../prompts/p.yaml"),
@@ -41,6 +50,7 @@ def machine(tmp_path: Path) -> Path:
 def test_row_42_files_around_the_pipeline_are_found(machine: Path, base_dir: str, path: str) -> None:
     """Beside and below it, from links that stay inside, and in the layout that upstream's pipelines have."""
     named = path.format(machine=machine)
+    (machine / base_dir / named).touch()
     files = PipelineFiles(machine / base_dir)
     assert files.find(named) == machine / base_dir / named
     assert files.find(named) == files.find(Path(named))
@@ -55,7 +65,7 @@ def test_row_42_files_around_the_pipeline_are_found(machine: Path, base_dir: str
         ("work/mine", "../../etc/passwd"),
         ("work/mine", "prompts/../../mine2/p.yaml"),
         ("work/mine", "../mine2"),
-        ("work/mine", "../configs/a/p.yaml"),
+        ("work/mine", "../config/a/p.yaml"),
         ("work/mine", "out.yaml"),
         ("work/mine", "folder/passwd"),
         ("work/mine", "round.yaml"),
@@ -80,6 +90,17 @@ def test_row_42_a_link_in_the_place_of_configs_does_not_help(machine: Path) -> N
     (machine / "work/configs").symlink_to(machine / "etc")
     with pytest.raises(ConfigError, match="outside of the pipeline's folder"):
         PipelineFiles(machine / "work/pipelines").find("../configs/passwd")
+
+
+def test_row_36_a_file_that_is_not_there_is_a_mistake_of_who_names_it(machine: Path) -> None:
+    """The problem has no file, so that it gets the place in the pipeline file."""
+    with pytest.raises(ConfigError) as caught:
+        PipelineFiles(machine / "work/mine").find("gone.yaml")
+    [problem] = caught.value.problems
+    assert (problem.file, problem.message) == (
+        "",
+        f"{machine}/work/mine/gone.yaml: cannot be read: No such file or directory",
+    )
 
 
 def test_row_42_folders_can_be_allowed(machine: Path) -> None:
