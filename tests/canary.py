@@ -21,8 +21,8 @@ from pathlib import Path
 
 __all__ = ["CANARY", "Watch", "found_in", "found_in_error", "found_in_folder"]
 
-CANARY = "sk-G6/canary+7f3a9c2e5b8d1046="
-_MIDDLE = b"7f3a9c2e5b8d"
+CANARY = "".join(("sk-G6/canary+", "7f3a9c2e", "5b8d1046="))  # in parts: tests also copy this file
+_MIDDLE = CANARY[13:25].encode()
 _WHOLE = CANARY.encode()
 _CHUNK = 1 << 20
 _MOST_CAUSES = 50
