@@ -11,6 +11,7 @@ from .option_lists import STRICT_INPUT
 from .options import (
     CONTEXT,
     Command,
+    allow_path_option,
     endpoint_options,
     pick,
     pipeline_options,
@@ -33,6 +34,7 @@ _BAD_ROWS = 20  # that are listed one by one
 @click.option("--input", "-i", metavar="FILE", help="Input rows: are they sound, do they have the columns?")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 @plugins_option
+@allow_path_option
 @settings_option
 @pipeline_options
 @STRICT_INPUT
@@ -82,7 +84,8 @@ def _check_pipeline(pipeline: str, options: dict[str, Any], found: Found) -> Non
     file, strict, problems = options["input"], options["strict_input"], found.problems
     columns: set[str] | None = None
     try:
-        loaded = Pipeline.load(pipeline, Settings(**decided), plugins=options["plugins"])
+        folders = {"plugins": options["plugins"], "allow_paths": options["allow_path"]}
+        loaded = Pipeline.load(pipeline, Settings(**decided), **folders)
         if file:
             found.rows, columns = run_until_signal(lambda: _read(file, problems, strict=strict), _say)
         problems += loaded.check(columns)

@@ -62,7 +62,6 @@ class JsonlSource:
         self._reader = LineReader(file, chunk_bytes=chunk_bytes, max_line_bytes=max_line_bytes)
         self._rows = JsonRows(self.name, max_line_bytes=max_line_bytes, strict=strict, max_bad=max_bad)
         self._left = math.inf if limit is None else limit
-        self._any = False  # whether there was a root
         self._pending: list[bytes | None] = []  # lines of the latest chunk
         self._done = 0  # how many of them have been read
         self._opened = False
@@ -128,7 +127,6 @@ class JsonlSource:
             self._done = min(begin + int(min(BATCH, self._left)), len(self._pending))
             items = self._rows.read(self._pending[begin : self._done])
         self._left -= len(items)
-        self._any = self._any or bool(items)
         return items
 
     async def peek_columns(self) -> list[str] | None:
@@ -187,7 +185,6 @@ class JsonlSource:
             self._done += passed
             found += more
         self._left -= found
-        self._any = self._any or found > 0
 
     async def aclose(self) -> None:
         """Close the file, if it was opened here."""
@@ -207,18 +204,10 @@ class JsonlSource:
         lines = await to_thread.run_sync(self._reader.read_lines)
         self._pending, self._done = lines or [], 0
         self._ended = lines is None
-        if self._ended:
-            self._tell_of_the_end()
-        return not self._ended
-
-    def _tell_of_the_end(self) -> None:
-        if self.on_warning is None:
-            return
-        if not self._any:
-            self.on_warning("empty_input", f"{self.name} holds no rows: there is nothing to do")
-        if self.grew:
+        if self._ended and self.grew and self.on_warning is not None:
             words = f"{self.name} has got {self.grew} more bytes since it was opened; another run takes them"
             self.on_warning("input_grew", words)
+        return not self._ended
 
 
 class JsonlSink(AppendingSink):
