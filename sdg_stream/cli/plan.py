@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import CONTEXT, Command, plugins_option, settings_option
+from .options import CONTEXT, Command, allow_path_option, plugins_option, settings_option
 
 __all__ = ["plan"]
 
@@ -15,8 +15,9 @@ __all__ = ["plan"]
 @click.argument("pipeline")
 @click.option("--order", type=click.Choice(["input", "none"]), default="input", help="As for run.")
 @plugins_option
+@allow_path_option
 @settings_option
-def plan(pipeline: str, order: str, plugins: tuple[Path, ...]) -> None:
+def plan(pipeline: str, order: str, plugins: tuple[Path, ...], allow_path: tuple[Path, ...]) -> None:
     """Show the stages that PIPELINE compiles to.
 
     Blocks on one line run as one stage; all stages run at the same time. Blocks joined by & are asked side by
