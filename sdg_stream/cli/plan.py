@@ -26,5 +26,5 @@ def plan(pipeline: str, order: str, plugins: tuple[Path, ...], allow_path: tuple
     from ..observe.text import clean
     from ..pipeline import Pipeline
 
-    compiled = Pipeline.load(pipeline, plugins=plugins).plan("none" if order == "none" else "input")
-    click.echo(clean(str(compiled)))
+    loaded = Pipeline.load(pipeline, plugins=plugins, allow_paths=allow_path)
+    click.echo(clean(str(loaded.plan("none" if order == "none" else "input"))))
