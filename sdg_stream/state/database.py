@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ create table if not exists sessions (
 )
 
 BUSY_SECONDS = 30.0
-CHECKPOINT_PAGES = 8192  # of 4 KiB: the WAL is folded into the database every 32 MiB
+CHECKPOINT_PAGES = 2048  # of 4 KiB: the WAL is folded into the database every 8 MiB
 
 _FULL, _CORRUPT, _NOT_A_DATABASE = 13, 11, 26  # SQLite's primary result codes
 _BUSY = (5, 6)
@@ -136,10 +136,11 @@ class Database:
         with self.errors():
             return self._connection.execute(statement, parameters).fetchall()
 
-    def each(self, statement: str, *parameters: Any) -> Iterator[tuple[Any, ...]]:
+    @contextmanager
+    def each(self, statement: str, *parameters: Any) -> Iterator[Iterator[tuple[Any, ...]]]:
         """The rows of a query, one after the other."""
-        with self.errors():
-            yield from self._connection.execute(statement, parameters)
+        with self.errors(), closing(self._connection.execute(statement, parameters)) as rows:
+            yield rows
 
     def look_up(self, statement: str, *parameters: Any) -> tuple[Any, ...] | None:
         """One row, by a connection of its own: never waits for a transaction."""
@@ -214,8 +215,8 @@ def other_format(path: Path, version: Any) -> RunStateError:
     """What to say of a database whose format is not :data:`FORMAT`."""
     made_by = "a newer" if isinstance(version, int) and version > FORMAT else "an older"
     return RunStateError(
-        f"{path} is of format {version}, this version reads format {FORMAT}: it was made by {made_by} version."
-        " Continue with that version, or start over with --overwrite"
+        f"{path} is of format {version}, this version reads format {FORMAT}: it was made by {made_by}"
+        " version. Continue with that version, or start over with --overwrite"
     )
 
 

@@ -10,8 +10,8 @@ import json
 import zlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -138,18 +138,10 @@ class Generations:
         output, rejects = generation.files(self.directory)
         self.finish_putting_away(rejects)
         power_lost = self._power_lost()
-        ends = []
-        for file, kind, after in ((output, "rows", 0), (rejects, "rejects", generation.rejects_after)):
-            end, _ = bring_to(
-                file,
-                self._spans(generation.id, kind, after),
-                self._pending(kind),
-                packed=kind == "rows" and file.name.endswith(".gz"),
-                power_lost=power_lost,
-                aside=self.directory.folder,
-            )
-            ends.append(end)
-        generation.ends = (ends[0], ends[1])
+        generation.ends = (
+            self._bring(generation, output, "rows", power_lost=power_lost),
+            self._bring(generation, rejects, "rejects", power_lost=power_lost),
+        )
         if output.name.endswith(".gz"):
             self._close_member(generation, output)
 
@@ -157,23 +149,42 @@ class Generations:
         """The same for a finished run: nothing has to be done, unless somebody edited the output."""
         self.recover(generation)
 
+    def _bring(self, generation: Generation, file: Path, kind: str, *, power_lost: bool = False) -> int:
+        """Bring one file to where the journal is; how many bytes it holds then."""
+        after = generation.rejects_after if kind == "rejects" else 0
+        with closing(self._spans(generation.id, kind, after)) as spans:
+            end, _ = bring_to(
+                file,
+                spans,
+                self._pending(kind),
+                packed=kind == "rows" and file.name.endswith(".gz"),
+                power_lost=power_lost,
+                aside=self.directory.folder,
+            )
+        return end
+
     def _power_lost(self) -> bool:
         """Whether the machine may have gone down since a session that did not end well."""
         now = boot_id()
         return not self.database.meta("clean", 0) and (not now or self.database.meta("boot") != now)
 
-    def _spans(self, generation: int, kind: str, after: int) -> Iterator[Span]:
+    def _spans(self, generation: int, kind: str, after: int) -> Generator[Span, None, None]:
         columns = ", ".join(f"{kind}_{name}" for name in ("start", "end", "crc", "lines"))
-        rows = self.database.each(
+        with self.database.each(
             f"select id, {columns} from batches where generation = ? and id > ? and {kind}_end > {kind}_start"  # noqa: S608
             " order by id",
             generation,
             after,
-        )
-        return (Span(*row) for row in rows)
+        ) as rows:
+            for row in rows:
+                yield Span(*row)
 
     def _pending(self, kind: str) -> Any:
+        first = self.database.rows("select min(id) from unsynced")[0][0]
+
         def pending(batch: int) -> bytes | None:
+            if first is None or batch < first:
+                return None
             found = self.database.rows(f"select {kind} from unsynced where id = ?", batch)  # noqa: S608
             return found[0][0] if found else None
 
@@ -200,8 +211,7 @@ class Generations:
                 (generation.id, found[0][0], end, end + len(closing), crc, rejects_end, rejects_end),
             ).lastrowid
             connection.execute("insert into unsynced values (?, ?, x'')", (id_, closing))
-        end, _ = bring_to(output, self._spans(generation.id, "rows", 0), self._pending("rows"), packed=True)
-        generation.ends = (end, rejects_end)
+        generation.ends = (self._bring(generation, output, "rows"), rejects_end)
 
     # ------------------------------------------------------------ sessions
 
@@ -226,7 +236,7 @@ class Generations:
         id_ = generation.id
         (below,) = self.database.rows("select max(below) from batches where generation = ?", id_)[0]
         settled = Roots(below or 0)
-        for (blob,) in self.database.each(
+        for (blob,) in self.database.rows(
             "select roots from batches where generation = ? and top >= ?", id_, settled.below
         ):
             for root in array("Q", blob):

@@ -2,9 +2,11 @@
 
 The journal knows for each batch where its bytes begin and end in the file, and their CRC-32; of the batches
 that may not be on the disk it knows the bytes themselves. After a kill the file ends somewhere in those, so
-recovery only appends. After a power loss the last second of file and journal may each be there or not: what
-the file holds beyond the journal, or damaged within that second, is cut off and kept in a file aside. All
-else that is not as it was written has been edited, which is told with its line and never mended.
+recovery only appends. What of them is in the file already is written once more: a disk that has refused bytes
+may show them as long as they are in memory. After a power loss the last second of file and journal may each
+be there or not: what the file holds beyond the journal, or damaged within that second, is cut off and kept in
+a file aside. All else that is not as it was written has been edited, which is told with its line and never
+mended.
 """
 
 from __future__ import annotations
@@ -74,7 +76,7 @@ def bring_to(
         OutputError: it cannot be read or written.
     """
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         with os.fdopen(descriptor, "r+b", buffering=0) as raw:
             return _Mending(file, raw, packed=packed, power_lost=power_lost, aside=aside).mend(spans, pending)
     except OSError as error:
@@ -96,24 +98,23 @@ class _Mending:
         self._lines = 0
 
     def mend(self, spans: Iterable[Span], pending: Callable[[int], bytes | None]) -> tuple[int, int]:
-        changed = False
+        unsynced = False
         for span in spans:
             if span.start != self._end:
                 raise RunStateError(f"the journal of {self._path} has a gap before byte {span.start}")
-            if not self._is_sound(span):
+            known = pending(span.batch)
+            if known is not None:
+                unsynced = True
+                self._restore(span, known)
+            elif not self._is_sound(span):
                 self._raw.seek(span.start)
-                data = self._read(span.end - span.start)
-                known = pending(span.batch)
-                if known is None:
-                    raise self._edited(span, data)
-                changed = True
-                self._restore(span, data, known)
+                raise self._edited(span, self._read(span.end - span.start))
             self._end = span.end
             self._lines += len(span)
         extra = self._raw.read(COPY_BYTES)
         if extra:
             self._beyond(extra)
-        elif changed:
+        elif unsynced:
             os.fsync(self._raw.fileno())
         return self._end, self._lines
 
@@ -135,17 +136,17 @@ class _Mending:
             size -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _restore(self, span: Span, data: bytes, known: bytes) -> None:
-        """Bring in what did not come to the file, or not whole."""
-        if not known.startswith(data):
+    def _restore(self, span: Span, known: bytes) -> None:
+        """Write what may not have come to the disk, unless somebody else has changed it."""
+        found = self._read(len(known))
+        if not known.startswith(found):
             if not self._power_lost:
-                raise self._edited(span, data)
+                raise self._edited(span, found)
             self._cut_off()
-            data = b""
-        missing = memoryview(known)[len(data) :]
+        self._raw.seek(self._end)
+        missing = memoryview(known)
         while missing:
             missing = missing[self._raw.write(missing) :]
-        self._raw.seek(span.end)
 
     def _beyond(self, extra: bytes) -> None:
         """The file goes on behind what the journal knows of."""
