@@ -37,6 +37,7 @@ __all__ = [
     "Choice",
     "Completion",
     "Context",
+    "FinishedRoot",
     "Flow",
     "GroupBlock",
     "HttpReply",
@@ -115,6 +116,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
         adds: columns that every result has, in order, overwritten ones included.
         drops: columns that no result has.
         fresh: columns that a record must not have yet.
+        moves: old and new names of columns whose values every result has unchanged under the new one.
         one_to_one: every record that does not end as a reject gives exactly one result.
     """
 
@@ -122,6 +124,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     adds: tuple[str, ...] = ()
     drops: frozenset[str] = frozenset()
     fresh: frozenset[str] = frozenset()
+    moves: dict[str, str] = {}
     one_to_one: bool = False
 
 
@@ -249,6 +252,13 @@ class GroupBlock(Block[C]):
 SourceItem: TypeAlias = Columns | RecordError
 """An input row: its columns, or why it is not one. Either way it is a root."""
 
+
+class FinishedRoot(msgspec.Struct, gc=False):
+    """A root that comes with its rows: no block sees it. Without rows it counts as filtered."""
+
+    rows: list[Columns]
+
+
 P = TypeVar("P")
 
 
@@ -259,7 +269,7 @@ class Source(Protocol):
     def name(self) -> str:
         """The file's path, or what it is."""
 
-    async def read(self) -> Sequence[SourceItem]:
+    async def read(self) -> Sequence[SourceItem | FinishedRoot]:
         """The next few rows, in order; empty at the end.
 
         Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import msgspec
 
 from .abc import Sink, Source, Teacher
 from .config.settings import Settings
+from .engine.columns import carried
 from .engine.limits import Limits
-from .errors import OutputError, RunStateError
-from .events import RunReport
+from .engine.plan import Plan
+from .errors import ConfigError, OutputError, Problem, RunStateError
+from .events import EventHook, Notice, RunReport
+from .io.checkpoint_source import CheckpointSource
 from .io.jsonl import JsonlSink, JsonlSource
 from .io.mark import InputMark
 from .io.row_file import RowFile
@@ -28,9 +32,11 @@ __all__ = [
     "begin",
     "can_be_resumed",
     "check_distinct",
+    "check_input",
     "closed_on_error",
     "facts_of",
     "going_on_words",
+    "importing",
     "opened_sink",
     "run_files",
     "wanted_of",
@@ -129,6 +135,52 @@ def facts_of(
 def wanted_of(keep: Keep, limit: int | None, limits: Limits | None) -> Wanted:
     """What is wanted of a run, for its run directory."""
     return Wanted(keep=keep, limit=limit, target=limits.target if limits else None)
+
+
+def importing(
+    source: Source, folder: str | Path | None, plan: Plan, hook: EventHook | None = None
+) -> CheckpointSource | None:
+    """An input with the rows that upstream left in a folder, if one is named; ``hook`` hears what is weak."""
+    if folder is None:
+        return None
+    weaknesses = []
+    if plan.seen():
+        weaknesses.append("Rows that are taken over do not pass drop_duplicates: later rows may repeat them.")
+    groups = [stage.head[0].stats.name for stage in plan.stages if stage.kind == "group"]
+    if groups:
+        weaknesses.append(f"Rows that are taken over do not pass {', '.join(groups)}, which sees the others.")
+
+    def tell(code: str, words: str) -> None:
+        if hook is not None:
+            level = "warning" if code in ("import_torn", "import_unused") else "info"
+            hook(Notice(code=code, level=level, message=words))
+
+    follow = partial(carried, plan.blocks)
+    return CheckpointSource(source, Path(folder), follow=follow, weaknesses=weaknesses, tell=tell)
+
+
+async def check_input(
+    source: Source,
+    check: Callable[[Iterable[str]], Sequence[Problem]],
+    imported: CheckpointSource | None = None,
+) -> None:
+    """Hold the first input row's columns against what the blocks need, and against a checkpoint, if any.
+
+    Raises:
+        ConfigError: they do not fit; or as the input and :meth:`CheckpointSource.load`.
+    """
+    if not isinstance(source, JsonlSource):
+        return
+    columns = await source.peek_columns()
+    if columns is None:
+        return
+    problems = check(columns)
+    if problems:
+        raise ConfigError(
+            [*problems, Problem(message=f"the first row of {source.name} has: {', '.join(columns)}")]
+        )
+    if imported is not None:
+        await imported.load(columns)
 
 
 async def begin(

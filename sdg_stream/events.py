@@ -98,7 +98,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """The account of a run. ``roots`` = accepted + filtered + rejected + pending, always.
 
     A root is accepted when at least one of its descendants was, else rejected when at least one was
-    rejected, else filtered. ``roots_with_rejects`` also counts accepted roots that lost descendants.
+    rejected, else filtered. ``roots_with_rejects`` also counts accepted roots that lost descendants,
+    ``imported`` those, accepted or filtered, that came with their rows.
     """
 
     pipeline: str
@@ -110,6 +111,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     roots_with_rejects: int = 0
     rows: int = 0
     rejects: int = 0
+    imported: int = 0
     seconds: float = 0.0
     blocks: tuple[BlockReport, ...] = ()
     teacher: TeacherReport | None = None

@@ -24,9 +24,11 @@ from .durable import (
     begin,
     can_be_resumed,
     check_distinct,
+    check_input,
     closed_on_error,
     facts_of,
     going_on_words,
+    importing,
     opened_sink,
     run_files,
     wanted_of,
@@ -39,6 +41,7 @@ from .engine.plan import Order, Plan, make_plan
 from .engine.run import Engine
 from .errors import ConfigError, Problem
 from .events import EventHook, Notice, RunReport, RunStarted
+from .io.checkpoint_source import CheckpointSource
 from .io.iterables import IterableSource
 from .io.jsonl import JsonlSink, JsonlSource
 from .io.stream import RowStream
@@ -157,6 +160,7 @@ class Pipeline:
         limit: int | None = None,
         limits: Limits | None = None,
         keep: Keep | None = None,
+        import_checkpoint: str | Path | None = None,
         hook: EventHook | None = None,
         **fields: Any,
     ) -> RunReport:
@@ -176,6 +180,8 @@ class Pipeline:
             limit: stop after so many input rows.
             limits: a target of accepted rows, and budgets; the report's ``stopped`` says which ended the run.
             keep: what to do with an earlier run of this output, and how to keep this one.
+            import_checkpoint: a folder of upstream's ``data_checkpoint_*.jsonl`` files; input rows that have
+                rows there are settled with them.
             hook: told of events.
             fields: those of ``keep``, one by one, such as ``overwrite=True``.
 
@@ -191,27 +197,30 @@ class Pipeline:
             limits.check(barrier=self.plan(order).barriers > 0)
             if limits.counts_tokens and teacher is not None and not hasattr(teacher, "tokens_used"):
                 raise ConfigError("a token or cost limit needs a teacher that counts tokens (tokens_used)")
+        imported = importing(reading, import_checkpoint, self.plan(order), hook)
+        fed = imported or reading
+        wanted = wanted_of(keep, limit, limits)
         try:
-            ledger, opened = await self._begin(reading, output, teacher, wanted_of(keep, limit, limits))
+            ledger, opened = await self._begin(reading, imported, output, teacher, wanted)
+            if opened.finished is not None:
+                await fed.aclose()
+                return msgspec.structs.replace(opened.finished, input=reading.name, output=str(output))
+            note = partial(self._note, opened, reading.name, str(output), keep.command)
+            async with closed_on_error(ledger):
+                engine = self._engine(
+                    fed,
+                    ledger,
+                    opened.teacher or teacher,
+                    order=order,
+                    limit=limit,
+                    limits=limits,
+                    past=opened.past,
+                    hook=hook,
+                )
+                await note(None)
         except BaseException:
-            await reading.aclose()
+            await fed.aclose()
             raise
-        if opened.finished is not None:
-            await reading.aclose()
-            return msgspec.structs.replace(opened.finished, input=reading.name, output=str(output))
-        note = partial(self._note, opened, reading.name, str(output), keep.command)
-        async with closed_on_error(ledger):
-            engine = self._engine(
-                reading,
-                ledger,
-                opened.teacher or teacher,
-                order=order,
-                limit=limit,
-                limits=limits,
-                past=opened.past,
-                hook=hook,
-            )
-            await note(None)
         if hook is not None:
             stages = tuple(engine.plan.lines())
             hook(
@@ -238,6 +247,7 @@ class Pipeline:
         limit: int | None = None,
         limits: Limits | None = None,
         keep: Keep | None = None,
+        import_checkpoint: str | Path | None = None,
     ) -> RunReport | None:
         """See what :meth:`run` would refuse about its files, before a teacher is connected.
 
@@ -249,33 +259,40 @@ class Pipeline:
             RunStateError: the output is in use, was made with something else, is the input, or was edited.
         """
         reading = JsonlSource(source)
+        imported = importing(reading, import_checkpoint, self.plan())
         try:
             files = run_files(reading)
-            await self._check_input(reading)
+            await check_input(reading, self.check)
             if not can_be_resumed(output):
                 return None
             check_distinct(Path(output), reading)
             wanted = wanted_of(keep or Keep(), limit, limits)
-            found = await look(Path(output), self._facts(None), files, wanted)
+            found = await look(Path(output), await self._facts(None, imported), files, wanted)
             return found and msgspec.structs.replace(found, input=reading.name, output=str(output))
         finally:
             await reading.aclose()
 
     async def _begin(
-        self, source: Source, output: str | Path | Sink[Any], teacher: Teacher | None, wanted: Wanted
+        self,
+        source: Source,
+        imported: CheckpointSource | None,
+        output: str | Path | Sink[Any],
+        teacher: Teacher | None,
+        wanted: Wanted,
     ) -> tuple[Ledger, OpenedRun]:
         """Check the input, and open what is written to; with nothing left to do the ledger is of no use."""
+        check = partial(check_input, source, self.check, imported)
         if not isinstance(output, str | Path) or not can_be_resumed(output):
-            await self._check_input(source)
+            await check()
             return PlainLedger(await opened_sink(output)), OpenedRun(past=Past(settled=Roots()))
         opened = await begin(
             source,
             Path(output),
             wanted,
-            facts=self._facts(teacher),
+            facts=await self._facts(teacher, imported),
             teacher=teacher,
             asking=asking(self._blocks.build(None)),
-            check=partial(self._check_input, source),
+            check=check,
         )
         return opened.ledger or PlainLedger(JsonlSink("-")), opened
 
@@ -294,10 +311,13 @@ class Pipeline:
         if opened.ledger is not None:
             await to_thread.run_sync(write_run_file, Path(output), facts, report)
 
-    def _facts(self, teacher: Teacher | None) -> Facts:
+    async def _facts(self, teacher: Teacher | None, imported: CheckpointSource | None) -> Facts:
         """What decides the rows of a run, the input aside."""
         found, data = self._blocks.files.found, self._file.document.data
-        return facts_of(data, self.file.parent, found, self.settings, teacher)
+        facts = facts_of(data, self.file.parent, found, self.settings, teacher)
+        if imported is not None:
+            facts["imported checkpoint"] = await imported.digest()
+        return facts
 
     def stream(
         self,
@@ -356,19 +376,6 @@ class Pipeline:
             teacher_report=report,
             halt=getattr(teacher, "halt", None),
         )
-
-    async def _check_input(self, source: Source) -> None:
-        """Hold the first input row's columns against what the blocks need, before any call."""
-        if not isinstance(source, JsonlSource):
-            return
-        columns = await source.peek_columns()
-        if columns is None:
-            return
-        problems = self.check(columns)
-        if problems:
-            raise ConfigError(
-                [*problems, Problem(message=f"the first row of {source.name} has: {', '.join(columns)}")]
-            )
 
 
 def _name_of(path: Path) -> str:

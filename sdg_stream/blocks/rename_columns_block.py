@@ -43,7 +43,8 @@ class RenameColumnsBlock(RowBlock["RenameColumnsBlock.Config"]):
         """Needs the old names, adds the new ones, drops the old ones that nothing is renamed to."""
         new = tuple(self.config.columns_map.values())
         drops, fresh = self._old.difference(new), frozenset(new).difference(self._old)
-        return Flow(reads=self._old, adds=new, drops=drops, fresh=fresh, one_to_one=True)
+        moves = self.config.columns_map
+        return Flow(reads=self._old, adds=new, drops=drops, fresh=fresh, moves=moves, one_to_one=True)
 
     def apply(self, columns: Columns) -> Iterable[Columns]:
         """The record under its new names.

@@ -49,6 +49,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None
     order: Literal["input", "none"]
     keep: Keep = Keep()
+    import_checkpoint: Path | None = None
     limits: Limits = Limits()
     max_reject_rate: float
     provenance: bool
@@ -164,7 +165,12 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
         job.limits.check(barrier=barrier)
         if job.input != STDIN and job.output != STDOUT:  # before a teacher is asked anything
             found = await pipeline.look(
-                job.input, job.output, limit=job.limit, limits=job.limits, keep=job.keep
+                job.input,
+                job.output,
+                limit=job.limit,
+                limits=job.limits,
+                keep=job.keep,
+                import_checkpoint=job.import_checkpoint,
             )
             if found is not None:
                 return found
@@ -203,6 +209,7 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
             limit=job.limit,
             limits=job.limits,
             keep=job.keep,
+            import_checkpoint=job.import_checkpoint,
             hook=hook,
         )
 

@@ -212,6 +212,12 @@ KEEP: Options = (
         help="Keep answers here, for several outputs to share.",
     ),
     click.option(
+        "--import-checkpoint",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="Take over the rows that InstructLab's library left here, in data_checkpoint_*.jsonl files.",
+    ),
+    click.option(
         "--fsync",
         type=click.Choice(["interval", "always", "never"]),
         default="interval",

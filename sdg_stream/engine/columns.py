@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from ..config.decode import nearest
 from .plan import PlannedBlock
 
-__all__ = ["ColumnFlow"]
+__all__ = ["ColumnFlow", "carried"]
 
 
 class ColumnFlow:
@@ -51,3 +51,24 @@ class ColumnFlow:
         self.gone.update(dict.fromkeys(removed, by))
         if self.known is not None:
             self.known = (self.known | added) - removed
+
+
+def carried(blocks: Iterable[PlannedBlock], columns: Iterable[str]) -> dict[str, str] | None:
+    """Where finished rows have the values of the input's columns, unchanged.
+
+    Returns:
+        The column of the rows by the column of the input; those whose values are lost or replaced are not in
+        it. None if a block does not say what it does.
+    """
+    now = {name: name for name in columns}  # the column of the input by that of the record
+    for planned in blocks:
+        flow = planned.block.flow
+        if flow is None:
+            return None
+        moved = {new: now[old] for old, new in flow.moves.items() if old in now}
+        for name in (*flow.adds, *flow.drops):
+            now.pop(name, None)
+        now |= moved
+        for name in planned.drop_columns:
+            now.pop(name, None)
+    return {before: name for name, before in now.items()}

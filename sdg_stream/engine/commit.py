@@ -90,6 +90,7 @@ class Commit:
                 self._hook(reject.event(root))
         self._stats.count(outcome, state.tally, _reasons(state))
         self._stats.rows += len(rows)
+        self._stats.imported += state.imported
         await self._ledger.settle(settled)
         self._window.leave(root)
         if self._governor is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from ..abc import Source, SourceItem
+from ..abc import FinishedRoot, Source, SourceItem
 from ..errors import RecordError
 from ..ledger import Past
 from ..record import Record
@@ -75,7 +75,7 @@ class Feed:
                     outlet.close()
                     return
                 done = self._past.done(self.root)
-                if done and not self._replays:
+                if done and (not self._replays or isinstance(item, FinishedRoot)):
                     self.root += 1
                     continue
                 if governor is not None and not done and not await governor.room():
@@ -94,7 +94,7 @@ class Feed:
             await skip(count)
             self.root += count
 
-    async def _open(self, item: SourceItem, outlet: Outlet, *, done: bool) -> None:
+    async def _open(self, item: SourceItem | FinishedRoot, outlet: Outlet, *, done: bool) -> None:
         """Open a root for an input row, waiting while too many are open."""
         stats, tracker, root = self._stats, self._tracker, self.root
         await self._window.enter(root)
@@ -103,7 +103,9 @@ class Feed:
             stats.roots += 1
         tracker.open(root)
         record = Record(root, {}, (), [] if self._priced else None)
-        if isinstance(item, RecordError):
+        if isinstance(item, FinishedRoot):
+            tracker.finish(record, item.rows)
+        elif isinstance(item, RecordError):
             tracker.reject(record, stats.input, item, None)
             tracker.changed(root, 0, -1)
         else:

@@ -11,6 +11,10 @@ from ..events import BlockReport, RunReport
 __all__ = ["TALLY", "BlockStats", "RunStats"]
 
 
+_COUNTS = (
+    "roots", "accepted", "filtered", "rejected", "roots_with_rejects", "rows", "rejects", "imported",
+)  # fmt: skip
+
 TALLY = 4  # numbers that a root counts at each block: records in, out, filtered, duplicates
 
 
@@ -111,6 +115,7 @@ class RunStats:
         self.roots_with_rejects = 0
         self.rows = 0
         self.rejects = 0
+        self.imported = 0
 
     def count(self, outcome: str, tally: Sequence[int], rejected: Iterable[tuple[BlockStats, str]]) -> None:
         """A root is settled: ``rejected`` are the stages and reasons of its rejects."""
@@ -140,7 +145,7 @@ class RunStats:
 
     def restore(self, account: RunReport) -> None:
         """Go on from the account of the roots that earlier sessions settled."""
-        for name in ("roots", "accepted", "filtered", "rejected", "roots_with_rejects", "rows", "rejects"):
+        for name in _COUNTS:
             setattr(self, name, getattr(account, name))
         for stats, report in self._beside(account.blocks):
             stats.restore(report)
@@ -191,6 +196,7 @@ class RunStats:
             "roots_with_rejects": self.roots_with_rejects,
             "rows": self.rows,
             "rejects": self.rejects,
+            "imported": self.imported,
             "seconds": self.seconds_before + time.monotonic() - self.started,
             "blocks": (*first, *blocks, *last),
         }

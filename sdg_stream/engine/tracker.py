@@ -11,7 +11,7 @@ Everything here is synchronous: it decides, the stages do the waiting.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -62,15 +62,19 @@ class Reject:
 
 
 class RootState:
-    """One open root: records per segment, gates passed, what it counted, and its rejects."""
+    """One open root: records per segment, gates passed, what it counted, and its rejects.
 
-    __slots__ = ("counts", "gates_done", "rejects", "tally")
+    ``imported``: it came with its rows.
+    """
+
+    __slots__ = ("counts", "gates_done", "imported", "rejects", "tally")
 
     def __init__(self, segments: int, blocks: int) -> None:
         self.counts = [0] * segments
         self.gates_done = 0
         self.tally = [0] * (TALLY * blocks)
         self.rejects: list[Reject] = []
+        self.imported = False
 
 
 class Window:
@@ -183,6 +187,13 @@ class Tracker:
         self.roots[root] = state
         for gate in self.gates:
             gate.opened(root)
+
+    def finish(self, record: Record, rows: Sequence[Columns]) -> None:
+        """The only record of an open root comes with its rows: it passes all gates but the last at once."""
+        self.roots[record.root].imported = True
+        for index, columns in enumerate(rows):
+            self.gates[-1].hold(record.fork(columns, index))
+        self.changed(record.root, 0, -1)
 
     def changed(self, root: int, segment: int, delta: int) -> None:
         """A stage took one record of a root in and sends ``1 + delta`` on; say so before sending."""

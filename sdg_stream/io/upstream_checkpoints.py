@@ -3,8 +3,9 @@
 Format (instructlab-sdg 0.8.3, ``checkpointing.py``): JSONL of finished rows as pandas writes it: every column
 in every row, null where there was nothing, also inside mappings, floats of ten decimals. Nothing says which
 input row a row was made from, so the two are held against each other: a row belongs to an input row if they
-are equal in all columns that both have. Whole numbers and floats of the same value are equal, null is the
-same as nothing. What nobody can know from such files is told by ``weaknesses``.
+are equal in all columns that both have, a column that the pipeline renames under its new name. Whole numbers
+and floats of the same value are equal, null is the same as nothing. What nobody can know from such files is
+told by ``weaknesses``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from ..errors import ConfigError, OutputError, Problem
 from ..record import Columns
 from .jsonl import MAX_LINE_BYTES
 
-__all__ = ["UpstreamCheckpoints"]
+__all__ = ["UpstreamCheckpoints", "digest_of", "plural"]
 
 PATTERN = "data_checkpoint_*.jsonl"
 DECIMALS = 10  # what pandas keeps of a float
+CHUNK_BYTES = 1024 * 1024
 
 _CUT_OFF = "the last row is cut off and left out; input rows that end this file may lack rows"
 
@@ -39,14 +41,17 @@ class UpstreamCheckpoints:
     Attributes:
         warnings: for people, about files that end in the midst of a row.
         weaknesses: for people, what cannot be known from files of this format.
+        overwritten: columns of the input by which rows are recognised though the pipeline writes to them.
         repeated: input rows so far that had their rows given to an equal one before.
     """
 
-    def __init__(self, files: list[Path]) -> None:
+    def __init__(self, files: list[Path], carried: Mapping[str, str]) -> None:
         self.warnings: list[str] = []
         self.weaknesses: tuple[str, ...] = ()
+        self.overwritten: tuple[str, ...] = ()
         self.repeated = 0
         self._files = files
+        self._carried = carried
         self._compared: frozenset[str] = frozenset()
         self._found: set[str] = set()
         self._index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -55,13 +60,19 @@ class UpstreamCheckpoints:
 
     @classmethod
     def load(
-        cls, folder: str | Path, columns: Iterable[str], *, written: Iterable[str] | None = None
+        cls,
+        folder: str | Path,
+        columns: Iterable[str],
+        *,
+        carried: Mapping[str, str] | None = None,
+        written: Iterable[str] | None = None,
     ) -> UpstreamCheckpoints:
         """Read through all files of a folder once; blocks for as long as that takes.
 
         Args:
             folder: where the files lie; upstream makes one for each leaf of a taxonomy.
             columns: those of the input, as the first input row has them.
+            carried: columns of the input that rows have under another name, and that name.
             written: columns that the pipeline's blocks write, if they are known.
 
         Raises:
@@ -69,7 +80,7 @@ class UpstreamCheckpoints:
                 no column that the input has as well.
             OutputError: there is no room for the temporary file.
         """
-        made = cls(_files_of(Path(folder)))
+        made = cls(_files_of(Path(folder)), carried or {})
         try:
             made._read_all(set(columns))
             made._compared = made._common(Path(folder), set(columns))
@@ -79,7 +90,10 @@ class UpstreamCheckpoints:
         except BaseException:
             made.close()
             raise
-        made.weaknesses = _weaknesses(made._compared, set(columns) - made._compared, written)
+        overwritten = made._compared & set(written if written is not None else made._compared)
+        made.overwritten = tuple(sorted(overwritten - made._carried.keys()))
+        missing = set(columns) - made._compared
+        made.weaknesses = _weaknesses(made._compared, missing, made.overwritten, known=written is not None)
         return made
 
     def rows_of(self, columns: Columns) -> list[Columns] | None:
@@ -106,7 +120,7 @@ class UpstreamCheckpoints:
             query, (_digest(columns, self._compared),)
         ).fetchall():
             row = _read_row(self._files[file], place)
-            if _form(row, compared) != wanted:
+            if _form(self._as_input(row), compared) != wanted:
                 continue
             known = True
             if not given:
@@ -133,8 +147,15 @@ class UpstreamCheckpoints:
     def _entries(self, columns: set[str]) -> Iterator[tuple[int, int, int]]:
         for number, file in enumerate(self._files):
             for place, row in self._rows(file):
-                self._found.update(row)
-                yield _digest(row, columns), number, place
+                compared = self._as_input(row)
+                self._found.update(compared)
+                yield _digest(compared, columns), number, place
+
+    def _as_input(self, row: Columns) -> Columns:
+        """A finished row with the input's columns under their own names, to be compared."""
+        if not self._carried:
+            return row
+        return row | {name: row[kept] for name, kept in self._carried.items() if kept in row}
 
     def _rows(self, file: Path) -> Iterator[tuple[int, Columns]]:
         """Rows of a file with the offset of each, without a last line that was cut off."""
@@ -160,6 +181,24 @@ class UpstreamCheckpoints:
             words = f"its rows ({_list(self._found)}) have no column of the input ({_list(columns)})"
             raise _mistake(folder, f"{words}, so nobody can tell which input row they belong to")
         return frozenset(common)
+
+
+def digest_of(folder: Path) -> str:
+    """What a folder holds, in words that are the same for the same files; blocks while it reads them.
+
+    Raises:
+        ConfigError: there is no such folder, or no file in it, or one cannot be read.
+    """
+    files, digest = _files_of(folder), hashlib.blake2b(digest_size=16)
+    for file in files:
+        digest.update(file.name.encode())
+        try:
+            with file.open("rb") as stream:
+                while data := stream.read(CHUNK_BYTES):
+                    digest.update(data)
+        except OSError as error:
+            raise _mistake(file, f"cannot be read: {error.strerror}") from error
+    return f"{plural(len(files), 'file')}, {digest.hexdigest()}"
 
 
 def _files_of(folder: Path) -> list[Path]:
@@ -229,14 +268,13 @@ def _normal(value: Any) -> Any:
 
 
 def _weaknesses(
-    compared: Iterable[str], not_compared: Iterable[str], written: Iterable[str] | None
+    compared: Iterable[str], not_compared: Iterable[str], overwritten: Iterable[str], *, known: bool
 ) -> tuple[str, ...]:
     """What no reader of the format can know, one sentence each: the spec's Q-CKPT-2 to Q-CKPT-5."""
     told = ["Input rows that gave no row left no trace in the checkpoint: they are run again."]
-    overwritten = set(compared) & set(written if written is not None else compared)
     if overwritten:
-        whom = "The pipeline writes" if written is not None else "If the pipeline writes"
-        so = ":" if written is not None else ", then"
+        whom = "The pipeline writes" if known else "If the pipeline writes"
+        so = ":" if known else ", then"
         told.append(
             f"{whom} to {_list(overwritten)} of the input{so} rows with a value of its own there belong to "
             "no input row and stay in the checkpoint, and an input row without any other row is run again."
@@ -245,7 +283,7 @@ def _weaknesses(
         "One row marks its input row as done, even if others of it are missing, and input rows that are "
         f"equal in {_list(compared)} count as one."
     )
-    if not_compared := set(not_compared):
+    if not_compared:
         told.append(
             f"The checkpoint does not have {_list(not_compared)} of the input: input rows that differ only "
             "there count as one."
@@ -254,6 +292,11 @@ def _weaknesses(
         "Which pipeline, prompts and model made the checkpoint is not recorded: it is taken as made by these."
     )
     return tuple(told)
+
+
+def plural(number: int, word: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _list(names: Iterable[str]) -> str:

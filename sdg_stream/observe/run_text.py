@@ -80,6 +80,8 @@ def _account(run: RunSummary, account: RunReport) -> list[str]:
         f" + {count(account.filtered)} filtered + {count(account.rejected)} rejected"
     )
     lines = [_line("roots", roots), _line("pending", _pending(run)), _line("rows", count(account.rows))]
+    if account.imported:
+        lines.append(_line("imported", f"{plural(account.imported, 'root')} came with their rows"))
     if account.rejects:
         where = f"in {plural(account.roots_with_rejects, 'root')}: {one_line(run.rejects_file)}"
         lines.append(_line("rejects", f"{count(account.rejects)}, {where}"))

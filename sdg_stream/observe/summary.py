@@ -120,6 +120,8 @@ def _totals(report: RunReport) -> list[str]:
         _line("roots", roots),
         _line("rows", f"{count(report.rows)} accepted, {report.rows_per_second:.1f} a second"),
     ]
+    if report.imported:
+        lines.append(_line("imported", f"{plural(report.imported, 'root')} came with their rows"))
     if report.rejects:
         share = report.roots_with_rejects / report.roots if report.roots else 0.0
         text = f"{count(report.rejects)}, in {plural(report.roots_with_rejects, 'root')} ({share:.0%})"

@@ -258,6 +258,7 @@ def test_selector_rejects_missing_columns() -> None:
                 adds=("b", "c"),
                 drops=frozenset("a"),
                 fresh=frozenset("c"),
+                moves={"a": "b", "b": "c"},
                 one_to_one=True,
             ),
         ),
