@@ -29,6 +29,7 @@ _BOM = b"\xef\xbb\xbf"
 _SUSPECTS = frozenset((float, list, dict))  # types of values that may be, or hold, integers read as floats
 _KINDS = bytes.maketrans(b"123456789-\t\r[,:", b"000000000      ")  # digits; what may stand before a number
 _HUGE = b" " + 19 * b"0"  # an integer beyond 64 bits has no fewer digits
+_LONG = re.compile(rb"-?\d{19,}")
 _NUMBERS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|(-?\d+)([.eE][-+.\deE]*)?')  # strings are passed over
 
 
@@ -155,15 +156,22 @@ def _may_hold_huge(row: Columns, text: bytes) -> bool:
 
 def _beyond_64_bits(text: bytes) -> str:
     """Where an integer of more than 64 bits stands in a sound line of JSON; empty if it holds none."""
+    if all(map(_fits, _LONG.findall(text))):  # ids of 19 digits, say
+        return ""
     for found in _NUMBERS.finditer(text):
         digits, rest = found.groups()
-        if digits and rest is None and (len(digits) > 20 or not -(2**63) <= int(digits) < 2**64):
+        if digits and rest is None and not _fits(digits):
             column = len(text[: found.start()].decode()) + 1
             shown = digits.decode() if len(digits) <= 40 else f"{digits[:37].decode()}..."
             return (
                 f"the integer {shown} needs more than 64 bits (column {column}); quote it to keep it as text"
             )
     return ""
+
+
+def _fits(digits: bytes) -> bool:
+    """Whether an integer fits into 64 bits, signed or not."""
+    return len(digits) <= 20 and -(2**63) <= int(digits) < 2**64
 
 
 def _key_that_stands_twice(text: bytes) -> str | None:

@@ -94,6 +94,15 @@ class JsonlSource:
         return self._rows.lines
 
     @property
+    def bad(self) -> int:
+        """Number of bad lines so far. Set it, for ``max_bad``, to go on with an earlier run's count."""
+        return self._rows.bad
+
+    @bad.setter
+    def bad(self, count: int) -> None:
+        self._rows.bad = count
+
+    @property
     def on_warning(self) -> Callable[[str, str], None] | None:
         """Told of what is odd about the input, as a stable word and a sentence for people."""
         return self._rows.on_warning

@@ -133,7 +133,14 @@ async def test_row_46_nan_and_infinities_are_refused(tmp_path: Path) -> None:
 
 async def test_row_46_numbers_that_fit_stay_what_they_are(tmp_path: Path) -> None:
     """The edges of 64 bits, large floats written as such, and digits in texts."""
-    row = {"low": -(2**63), "high": 2**64 - 1, "f": [1e30, -1e300, 9.3e18, 0.1], "t": "1" * 40, "1" * 40: {}}
+    row = {
+        "low": -(2**63),
+        "high": 2**64 - 1,
+        "id": [1234567890123456789],
+        "f": [1e30, -1e300, 9.3e18, 0.1],
+        "t": "1" * 40,
+        "1" * 40: {},
+    }
     line = repr(row).replace("'", '"').encode()
     [found] = await rows_of(JsonlSource(written(tmp_path, line)))
     assert repr(found) == repr(row)
@@ -195,6 +202,10 @@ async def test_row_47_too_many_bad_lines_end_the_run(tmp_path: Path) -> None:
     [problem] = caught.value.problems
     assert (problem.file, problem.line) == (str(path), 4)
     assert problem.message.endswith("; bad lines so far: 3, --max-bad-input is 2")
+    async with aclosing(JsonlSource(path, max_bad=5)) as source:
+        source.bad = 4  # of an earlier run
+        with pytest.raises(ConfigError, match=r"bad lines so far: 6"):
+            await source.read()
     with pytest.raises(ConfigError, match=r"in\.jsonl:2: not a JSON object; bad lines so far: 1"):
         async with aclosing(JsonlSource(path, max_bad=0)) as source:
             await source.peek_columns()
