@@ -36,8 +36,9 @@ def parse_holder(text: bytes) -> Holder | None:
     """What a lock file says; None if it says nothing."""
     try:
         process, host, since = orjson.loads(text)
+        time.localtime(since)  # a moment that can be told
         return Holder(int(process), str(host), float(since))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, OSError):
         return None
 
 
