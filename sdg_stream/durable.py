@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
+import anyio
 import msgspec
 
 from .abc import Sink, Source, Teacher
@@ -16,7 +17,7 @@ from .config.settings import Settings
 from .engine.columns import carried
 from .engine.limits import Limits
 from .engine.plan import Plan
-from .errors import ConfigError, OutputError, Problem, RunStateError
+from .errors import ConfigError, OutputError, Problem, RunStateError, first_leaf
 from .events import EventHook, Notice, RunReport
 from .io.checkpoint_source import CheckpointSource
 from .io.jsonl import JsonlSink, JsonlSource
@@ -37,11 +38,15 @@ __all__ = [
     "facts_of",
     "going_on_words",
     "importing",
+    "in_own_task",
     "opened_sink",
     "run_files",
     "wanted_of",
     "write_run_file",
 ]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def can_be_resumed(output: object) -> bool:
@@ -222,6 +227,30 @@ async def begin(
     return opened
 
 
+def in_own_task(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Let a function do its work in a task of its own, so that all who cancel it do so in anyio's way.
+
+    A plain ``task.cancel()`` goes through shields: what is to be closed then would be left open.
+    """
+
+    @wraps(function)
+    async def inside(*args: P.args, **kwargs: P.kwargs) -> T:
+        results: list[T] = []
+
+        async def work() -> None:
+            results.append(await function(*args, **kwargs))
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(work)
+        except BaseExceptionGroup as group:
+            error = first_leaf(group)
+            raise error from error.__cause__  # not from the group, which only wraps it
+        return results[0]
+
+    return inside
+
+
 @asynccontextmanager
 async def closed_on_error(ledger: Ledger | None) -> AsyncIterator[None]:
     """Close a ledger when what is done with it before the run fails."""
@@ -229,7 +258,8 @@ async def closed_on_error(ledger: Ledger | None) -> AsyncIterator[None]:
         yield
     except BaseException as error:
         if ledger is not None:
-            await ledger.aclose(None, type(error).__name__)
+            with anyio.CancelScope(shield=True):
+                await ledger.aclose(None, type(error).__name__)
         raise
 
 

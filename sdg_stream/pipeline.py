@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import anyio
 import msgspec
 from anyio import to_thread
 
@@ -29,6 +30,7 @@ from .durable import (
     facts_of,
     going_on_words,
     importing,
+    in_own_task,
     opened_sink,
     run_files,
     wanted_of,
@@ -150,6 +152,7 @@ class Pipeline:
         """Give the stages that a run would have; ``str()`` of it is for people."""
         return make_plan(self._blocks.build(None), order)
 
+    @in_own_task
     async def run(
         self,
         source: Input,
@@ -193,6 +196,8 @@ class Pipeline:
         hook = hook or self._hook
         keep = msgspec.structs.replace(keep or Keep(), **fields)
         reading = _as_source(source)
+        if isinstance(reading, JsonlSource) and reading.on_warning is None:
+            reading.on_warning = self._warn
         if limits:
             limits.check(barrier=self.plan(order).barriers > 0)
             if limits.counts_tokens and teacher is not None and not hasattr(teacher, "tokens_used"):
@@ -219,7 +224,8 @@ class Pipeline:
                 )
                 await note(None)
         except BaseException:
-            await fed.aclose()
+            with anyio.CancelScope(shield=True):
+                await fed.aclose()
             raise
         if hook is not None:
             stages = tuple(engine.plan.lines())
@@ -239,9 +245,10 @@ class Pipeline:
         await note(report)
         return report
 
+    @in_own_task
     async def look(
         self,
-        source: str | Path,
+        source: str | Path | JsonlSource,
         output: str | Path,
         *,
         limit: int | None = None,
@@ -258,7 +265,7 @@ class Pipeline:
             ConfigError: the input is missing, or its first row lacks columns.
             RunStateError: the output is in use, was made with something else, is the input, or was edited.
         """
-        reading = JsonlSource(source)
+        reading = source if isinstance(source, JsonlSource) else JsonlSource(source)
         imported = importing(reading, import_checkpoint, self.plan())
         try:
             files = run_files(reading)

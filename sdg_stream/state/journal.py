@@ -15,7 +15,6 @@ from typing import Literal, TypeAlias
 
 import anyio
 import msgspec
-from anyio import to_thread
 
 from ..errors import OutputError, SdgStreamError
 from ..events import RunReport, TeacherReport
@@ -25,6 +24,7 @@ from .answers import Answers, RememberingTeacher
 from .appended import Appended, AppendFile
 from .batches import Batch, BatchWriter
 from .database import Database
+from .threads import Work, in_thread
 
 __all__ = ["Fsync", "Journal"]
 
@@ -193,10 +193,13 @@ class Journal:
             try:
                 if not self._failed:
                     await self._flush(sync=True, last=True)
+            except BaseException:
+                self._failed = True
+                raise
             finally:
                 finished = stopped is not None
                 how = stopped or ("finished" if finished else failure or "stopped")
-                await to_thread.run_sync(partial(self._close, finished=finished, how=how))
+                await in_thread(partial(self._close, finished=finished, how=how))
 
     async def _flush(self, *, sync: bool, last: bool = False) -> None:
         async with self._lock:
@@ -206,15 +209,16 @@ class Journal:
             if not (self._roots or answers or (sync and self._unsynced) or last):
                 return
             batch = self._stage(sync=sync, last=last)
+            writing = Work(partial(self._writer.write, batch))
             try:
-                with anyio.CancelScope(shield=True):
-                    await to_thread.run_sync(self._writer.write, batch)
-            except BaseException:
-                self._failed = True  # nothing more is written: it could only make things worse
-                raise
-            self._unsynced = not sync
-            if self._answers is not None:
-                self._answers.written()
+                await writing.in_thread()
+            finally:
+                if not writing.done:
+                    self._failed = True  # nothing more is written: it could only make things worse
+                else:
+                    self._unsynced = not sync
+                    if self._answers is not None:
+                        self._answers.written()
 
     def _stage(self, *, sync: bool, last: bool) -> Batch:
         output, rejects = self._files

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
-from anyio import to_thread
 
 from ..abc import Teacher
 from ..errors import ConfigError, OutputError, RunStateError, SdgStreamError
@@ -28,6 +27,7 @@ from .fingerprint import Facts, digest
 from .generations import Generation, Generations
 from .journal import Fsync, Journal
 from .retrying import put_rejects_away
+from .threads import in_thread
 
 __all__ = ["FINISHED_BEFORE", "Keep", "OpenedRun", "Resume", "RunFiles", "Wanted", "look", "open_run"]
 
@@ -115,10 +115,10 @@ async def look(output: Path, facts: Facts, files: RunFiles, wanted: Wanted) -> R
         return None
     opening = _Opening(directory, facts, files, wanted, teacher_known=False)
     try:
-        await to_thread.run_sync(opening.take)
+        await in_thread(opening.take)
         return await opening.nothing_left(await opening.choose())
     finally:
-        await to_thread.run_sync(opening.close)
+        await in_thread(opening.close)
 
 
 async def open_run(
@@ -146,16 +146,16 @@ async def open_run(
     """
     opening = _Opening(RunDirectory(output), facts, files, wanted)
     try:
-        await to_thread.run_sync(opening.take)
+        await in_thread(opening.take)
         chosen = await opening.choose()
         finished = await opening.nothing_left(chosen)
         if finished is not None:
-            await to_thread.run_sync(opening.close)
+            await in_thread(opening.close)
             return OpenedRun(past=Past(settled=Roots()), finished=finished)
-        generation = await to_thread.run_sync(opening.enter, chosen)
+        generation = await in_thread(partial(opening.enter, chosen))
         return await opening.opened(generation, teacher, asking)
     except BaseException:
-        await to_thread.run_sync(opening.close)
+        await in_thread(opening.close)
         raise
 
 
@@ -271,7 +271,7 @@ class _Opening:
             return None
         if generation.beside and not generation.finished:
             return None
-        await to_thread.run_sync(self._generations.verify, generation)
+        await in_thread(partial(self._generations.verify, generation))
         return msgspec.structs.replace(account, stopped=FINISHED_BEFORE)
 
     # ------------------------------------------------------------ getting ready
@@ -299,10 +299,8 @@ class _Opening:
     ) -> OpenedRun:
         """Everything that the engine needs."""
         generations, wanted = self._generations, self.wanted
-        past = await to_thread.run_sync(generations.past, generation)
-        answers = (
-            await to_thread.run_sync(self._answers) if teacher is not None and wanted.keep.cache else None
-        )
+        past = await in_thread(partial(generations.past, generation))
+        answers = await in_thread(self._answers) if teacher is not None and wanted.keep.cache else None
         remembering = None
         if teacher is not None:
             answered = past.account is not None and past.account.accepted > 0
