@@ -70,9 +70,12 @@ class Seen:
     ``root`` is the one whose record passes now. What a root was first with is asked for once, when it is
     settled, and is remembered elsewhere from then on, if there is an ``owner`` to be asked: the settled root
     that had a key. Then only the latest keys stay in memory.
+
+    A settled root that comes again, to complete a barrier, passes with the keys that it was first with, and
+    with no others: else it would be in the way of the root that it gave way to before.
     """
 
-    __slots__ = ("_by_root", "_digests", "_owner", "_settled", "root")
+    __slots__ = ("_by_root", "_digests", "_done", "_owner", "_settled", "root")
 
     def __init__(self) -> None:
         self.root = 0
@@ -80,17 +83,21 @@ class Seen:
         self._by_root: dict[int, list[bytes]] = {}
         self._settled: deque[bytes] = deque()  # keys of settled roots that are still in memory
         self._owner: Callable[[bytes], int | None] | None = None
+        self._done: Callable[[int], bool] = lambda _: False
 
-    def ask(self, owner: Callable[[bytes], int | None]) -> None:
-        """Have keys of settled roots looked up."""
+    def ask(self, owner: Callable[[bytes], int | None], done: Callable[[int], bool]) -> None:
+        """Have keys of settled roots looked up; ``done`` tells which roots are."""
         self._owner = owner
+        self._done = done
 
     def first(self, digest: bytes) -> bool:
         """Whether no record had this key before. A root that is run again is not in its own way."""
         if digest in self._digests:
             return False
-        if self._owner is not None and self._owner(digest) not in (None, self.root):
-            return False
+        if self._owner is not None:
+            owner = self._owner(digest)
+            if owner != self.root and (owner is not None or self._done(self.root)):
+                return False
         self._digests.add(digest)
         self._by_root.setdefault(self.root, []).append(digest)
         return True

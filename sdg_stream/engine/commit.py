@@ -66,6 +66,8 @@ class Commit:
         state = self._tracker.forget(root)
         if self._past.done(root):  # it only came to complete a barrier
             self._stats.discount(state.tally, _reasons(state))
+            for seen in self._seen:
+                seen.take(root)
             self._window.leave(root)
             return
         again = self._past.redo.get(root)

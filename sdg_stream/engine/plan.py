@@ -79,14 +79,9 @@ class Plan:
         """How many group blocks there are."""
         return sum(stage.kind == "group" for stage in self.stages)
 
-    def seen(self) -> list[tuple[Seen, bool]]:
-        """What each ``drop_duplicates`` remembers, in order, and whether a barrier comes after it."""
-        found: list[tuple[Seen, bool]] = []
-        barriers = self.barriers
-        for stage in self.stages:
-            barriers -= stage.kind == "group"
-            found += [(step.seen, barriers > 0) for step in stage.steps if step.seen is not None]
-        return found
+    def seen(self) -> list[Seen]:
+        """What each ``drop_duplicates`` remembers, in order."""
+        return [step.seen for stage in self.stages for step in stage.steps if step.seen is not None]
 
     def lines(self) -> list[str]:
         """One line a stage."""

@@ -104,7 +104,7 @@ class Engine:
             ledger,
             self.stats,
             past=self._past,
-            seen=[seen for seen, _ in plan.seen()],
+            seen=plan.seen(),
             window=self._final_window,
             governor=self._governor,
             provenance=provenance,
@@ -136,9 +136,9 @@ class Engine:
             self.stats.restore(past.account)
             if self._governor is not None:
                 self._governor.restore(past.account.roots, past.account.rows, past.tokens)
-        for step, (seen, comes_again) in enumerate(self.plan.seen()):
-            if past.owner is not None and not comes_again:  # else every root passes there in each session
-                seen.ask(partial(past.owner, step))
+        for step, seen in enumerate(self.plan.seen()):
+            if past.owner is not None:
+                seen.ask(partial(past.owner, step), past.done)
 
     # ------------------------------------------------------------ running
 
