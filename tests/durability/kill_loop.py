@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +37,7 @@ ORDERS: tuple[Order, Order] = ("input", "none")
 
 GRACE = 0.05  # seconds: answers this old are surely kept
 SLOTS = 64
-LATENCY = ("--latency", "lognormal", "--latency-seconds", "0.15")
+LATENCY = 0.15  # seconds a call, on average
 RIGHT_BEHIND_A_WRITE = 0.3  # share of the kills
 BLOCK_COUNTS = ("name", "records_in", "records_out", "filtered", "duplicates", "rejected")
 RUN_COUNTS = ("roots", "accepted", "filtered", "rejected", "pending", "roots_with_rejects", "rows", "rejects")
@@ -97,11 +97,14 @@ class Trial(msgspec.Struct, kw_only=True):
 class Bench:
     """One scene in a folder, with a teacher of its own, run in one order."""
 
-    def __init__(self, folder: Path, scene: Scene, order: Order, teacher: Teacher) -> None:
+    def __init__(
+        self, folder: Path, scene: Scene, order: Order, teacher: Teacher, grace: float = GRACE
+    ) -> None:
         self.folder = folder
         self.scene = scene
         self.order = order
         self.teacher = teacher
+        self.grace = grace
         self.probe = ""  # the request of each session that looks what the teacher can do; no record's
 
     def start(self, output: str) -> subprocess.Popen[str]:
@@ -254,7 +257,7 @@ def _killed(bench: Bench, output: str, moment: Callable[[subprocess.Popen[str]],
     calls = bench.calls(first)
     return Kill(
         in_flight=_made(call for call in calls if call.left >= now),
-        late=_made(call for call in calls if now - GRACE <= call.left < now),
+        late=_made(call for call in calls if now - bench.grace <= call.left < now),
         answered=sum(map(bought, calls)),
     )
 
@@ -285,6 +288,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="how many kills, all scenes together")
     parser.add_argument("--two-stage", action="store_true", help="one kill a run, half-way, of 2,000 calls")
     parser.add_argument("--points", type=int, default=20, help="how many of them")
+    parser.add_argument("--scene", choices=["stream", "barrier"], help="only this one")
+    parser.add_argument("--order", choices=ORDERS, help="only in this order")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 2**32, help="of the random moments")
     parser.add_argument("--folder", type=Path, help="where to run, kept afterwards; else a temporary one")
     options = parser.parse_args()
@@ -292,12 +297,12 @@ def main() -> int:
     dice = random.Random(options.seed)
     with ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        work = (
-            two_stages(folder, dice, options.points)
-            if options.two_stage
-            else loop(folder, dice, options.kills)
-        )
-        trials = list(work)
+        if options.two_stage:
+            trials = list(two_stages(folder, dice, options.points))
+        else:
+            scenes = [options.scene] if options.scene else ["stream", "barrier"]
+            orders = [options.order] if options.order else ORDERS
+            trials = list(loop(folder, dice, options.kills, scenes, orders))
     kills, repeats, bound = (
         sum(len(trial.kills) for trial in trials),
         sum(trial.repeats for trial in trials),
@@ -308,10 +313,12 @@ def main() -> int:
     return 0 if held else 1
 
 
-def loop(folder: Path, dice: random.Random, kills: int) -> Iterator[Trial]:
-    """Killed runs of the scenes in turn, in both orders, until there were enough kills."""
+def loop(
+    folder: Path, dice: random.Random, kills: int, scenes: Sequence[str], orders: Sequence[Order]
+) -> Iterator[Trial]:
+    """Killed runs of the scenes in turn, in all orders, until there were enough kills."""
     _say("scene    order  kills  again  bound  unexplained  refused again")
-    combinations = [(SCENES[name], order) for order in ORDERS for name in ("stream", "barrier")]
+    combinations = [(SCENES[name], order) for order in orders for name in scenes]
     number = 0
     with ExitStack() as stack:
         benches = [stack.enter_context(bench_of(folder, scene, order)) for scene, order in combinations]
@@ -345,13 +352,16 @@ def two_stages(folder: Path, dice: random.Random, points: int) -> Iterator[Trial
 
 
 @contextmanager
-def bench_of(folder: Path, scene: Scene, order: Order) -> Iterator[Bench]:
-    """A scene in a folder of its own, with its teacher."""
+def bench_of(
+    folder: Path, scene: Scene, order: Order, *, grace: float = GRACE, seconds: float = LATENCY
+) -> Iterator[Bench]:
+    """A scene in a folder of its own, with its teacher, who takes so many seconds a call."""
     own = folder / f"{scene.name}-{order}"
     own.mkdir(parents=True)
     write_scene(own, scene)
-    with simulated(own, *LATENCY, "--slots", str(SLOTS)) as teacher:
-        yield Bench(own, scene, order, teacher)
+    latency = ("--latency", "lognormal", "--latency-seconds", str(seconds))
+    with simulated(own, *latency, "--slots", str(SLOTS)) as teacher:
+        yield Bench(own, scene, order, teacher, grace)
 
 
 def _say(line: str) -> None:

@@ -26,9 +26,7 @@ _decoder = msgspec.json.Decoder(CallLine)
 
 def environment() -> dict[str, str]:
     """The environment of the commands, without the options of whoever runs this."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SDG_STREAM", "OPENAI"))
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SDG_STREAM")}
     return {**kept, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "100"}
 
 
