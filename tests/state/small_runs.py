@@ -192,17 +192,23 @@ _COUNTS = ("roots", "accepted", "filtered", "rejected", "pending", "roots_with_r
 
 
 @contextmanager
-def deterministic(*, flush: float = 1e-6, beats: int = 4) -> Iterator[None]:
-    """Threads' work is done at once, and beats follow each other as fast as the event loop turns."""
+def deterministic(*, beats: int = 4) -> Iterator[None]:
+    """Threads' work is done at once, and every sleep is one turn of the event loop.
+
+    So a session does the same each time: it commits with each turn, and syncs with each ``beats``th commit.
+    """
 
     async def at_once(work: Callable[..., T], *args: Any, **_: Any) -> T:
         await checkpoint()
         return work(*args)
 
+    async def turn(_: float) -> None:
+        await checkpoint()
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(to_thread, "run_sync", at_once)
-        patch.setattr(engine_run, "FLUSH_SECONDS", flush)
-        patch.setattr(engine_run, "SYNC_SECONDS", flush * beats)
+        patch.setattr(anyio, "sleep", turn)
+        patch.setattr(engine_run, "SYNC_SECONDS", engine_run.FLUSH_SECONDS * beats)
         yield
 
 
