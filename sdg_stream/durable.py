@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import anyio
 import msgspec
+from anyio import to_thread
 
 from .abc import Sink, Source, Teacher
 from .config.settings import Settings
@@ -36,6 +37,7 @@ __all__ = [
     "check_input",
     "closed_on_error",
     "facts_of",
+    "finished_before",
     "going_on_words",
     "importing",
     "in_own_task",
@@ -280,6 +282,25 @@ def write_run_file(output: Path, facts: Mapping[str, Any], report: RunReport | N
         new.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+async def finished_before(report: RunReport, source: str, output: str) -> RunReport:
+    """The account of a run that has nothing left to do.
+
+    It also goes into ``run.json``, where it is missing if the process was killed as it ended.
+    """
+    report = msgspec.structs.replace(report, input=source, output=output)
+    await to_thread.run_sync(_complete_run_file, Path(output), report)
+    return report
+
+
+def _complete_run_file(output: Path, report: RunReport) -> None:
+    try:
+        facts = json.loads(RunDirectory(output).run_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if facts.pop("report", report) is None:
+        write_run_file(output, facts, msgspec.structs.replace(report, stopped=""))
 
 
 def going_on_words(opened: OpenedRun) -> str:

@@ -28,6 +28,7 @@ from .durable import (
     check_input,
     closed_on_error,
     facts_of,
+    finished_before,
     going_on_words,
     importing,
     in_own_task,
@@ -209,7 +210,7 @@ class Pipeline:
             ledger, opened = await self._begin(reading, imported, output, teacher, wanted)
             if opened.finished is not None:
                 await fed.aclose()
-                return msgspec.structs.replace(opened.finished, input=reading.name, output=str(output))
+                return await finished_before(opened.finished, reading.name, str(output))
             note = partial(self._note, opened, reading.name, str(output), keep.command)
             async with closed_on_error(ledger):
                 engine = self._engine(
@@ -275,7 +276,7 @@ class Pipeline:
             check_distinct(Path(output), reading)
             wanted = wanted_of(keep or Keep(), limit, limits)
             found = await look(Path(output), await self._facts(None, imported), files, wanted)
-            return found and msgspec.structs.replace(found, input=reading.name, output=str(output))
+            return found and await finished_before(found, reading.name, str(output))
         finally:
             await reading.aclose()
 
