@@ -55,7 +55,7 @@ class Settled(msgspec.Struct):
         root: its number.
         outcome: ``accepted``, ``filtered`` or ``rejected``.
         rows: prepared rows, in path order.
-        paths: of the rows, in the same order.
+        paths: of all rows that the output has of it then, those of earlier sessions included.
         rejects: lines for the rejects file.
         ended: for each of them the path and the position of the block that it ended at, -1 for the input.
         lost: for each of them the name of the stage and the reason.

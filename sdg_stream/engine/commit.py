@@ -80,7 +80,7 @@ class Commit:
             root=root,
             outcome=outcome,
             rows=rows,
-            paths=paths,
+            paths=[*paths, *(again.accepted if again is not None else ())],
             rejects=[reject.row(root) for reject in state.rejects],
             ended=[(reject.path, self._place(reject.stats)) for reject in state.rejects],
             lost=[(reject.stats.name, reject.error.reason) for reject in state.rejects],

@@ -15,7 +15,7 @@ import orjson
 from ..errors import OutputError, RunStateError
 from .holder import parse_holder
 
-__all__ = ["RunDirectory", "RunLock", "make_private", "sync_folder"]
+__all__ = ["RunDirectory", "RunLock", "empty", "make_private", "sync_folder"]
 
 
 class RunDirectory:
@@ -47,6 +47,19 @@ class RunDirectory:
             self.folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the run directory {self.folder}: {error.strerror}") from error
+
+    def check_no_rows(self) -> None:
+        """See that nothing is in the output, for which there is no journal.
+
+        Raises:
+            RunStateError: something is.
+        """
+        if self.output.exists() and self.output.stat().st_size:
+            raise RunStateError(
+                f"{self.output} exists and holds {self.output.stat().st_size} bytes, but {self.folder} has no"
+                " journal of how they came there. Name another output, or replace it with --overwrite (in"
+                " Python: overwrite=True)"
+            )
 
 
 class RunLock:
@@ -124,6 +137,18 @@ def make_private(file: Path) -> None:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
     except OSError as error:
         raise OutputError(f"{file}: cannot be opened: {error.strerror}") from error
+
+
+def empty(file: Path) -> None:
+    """Cut a file down to nothing.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        os.truncate(file, 0)
+    except OSError as error:
+        raise OutputError(f"{file}: cannot be emptied: {error.strerror}") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -137,7 +137,7 @@ class Generations:
         """Bring both files to where the journal is; see :func:`~.recovery.bring_to`."""
         output, rejects = generation.files(self.directory)
         self.finish_putting_away(rejects)
-        power_lost = self._power_lost()
+        power_lost = self.power_lost()
         generation.ends = (
             self._bring(generation, output, "rows", power_lost=power_lost),
             self._bring(generation, rejects, "rejects", power_lost=power_lost),
@@ -163,10 +163,10 @@ class Generations:
             )
         return end
 
-    def _power_lost(self) -> bool:
+    def power_lost(self) -> bool:
         """Whether the machine may have gone down since a session that did not end well."""
-        now = boot_id()
-        return not self.database.meta("clean", 0) and (not now or self.database.meta("boot") != now)
+        now, boot = boot_id(), self.database.meta("boot")
+        return boot is not None and not self.database.meta("clean", 0) and (not now or boot != now)
 
     def _spans(self, generation: int, kind: str, after: int) -> Generator[Span, None, None]:
         columns = ", ".join(f"{kind}_{name}" for name in ("start", "end", "crc", "lines"))

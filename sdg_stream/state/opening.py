@@ -5,7 +5,6 @@ Everything is decided under the lock, before a file is touched and before the te
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from ..abc import Teacher
-from ..errors import ConfigError, OutputError, RunStateError, SdgStreamError
+from ..errors import ConfigError, RunStateError, SdgStreamError
 from ..events import RunReport
 from ..ledger import Past, Roots
 from ..record import Columns
@@ -22,7 +21,7 @@ from .answers import Answers, RememberingTeacher
 from .appended import AppendFile
 from .database import CALLS, Database, remove_database
 from .differences import differences, render
-from .directory import RunDirectory, RunLock, make_private
+from .directory import RunDirectory, RunLock, empty, make_private
 from .fingerprint import Facts, digest
 from .generations import Generation, Generations
 from .journal import Fsync, Journal
@@ -163,13 +162,8 @@ def _check_new(directory: RunDirectory, wanted: Wanted) -> None:
     """See that nothing is lost by starting anew."""
     if wanted.keep.resume == "require" or wanted.keep.retry_rejected:
         raise RunStateError(f"there is no run of {directory.output} to go on with")
-    output = directory.output
-    if not wanted.keep.overwrite and output.exists() and output.stat().st_size:
-        raise RunStateError(
-            f"{output} exists and holds {output.stat().st_size} bytes, but {directory.folder} has no journal"
-            " of how they came there. Name another output, or replace it with --overwrite (in Python:"
-            " overwrite=True)"
-        )
+    if not wanted.keep.overwrite:
+        directory.check_no_rows()
 
 
 class _Opening:
@@ -210,7 +204,7 @@ class _Opening:
                 stale.unlink(missing_ok=True)
             for file in (directory.output, directory.rejects):
                 if file.exists():
-                    _truncate(file)
+                    empty(file)
         self.database = Database(directory.state)
         self.database.check_format()
         self.generations = Generations(self.database, directory)
@@ -272,6 +266,8 @@ class _Opening:
         if generation.beside and not generation.finished:
             return None
         await in_thread(partial(self._generations.verify, generation))
+        if generation.beside:  # its session was killed before it could do that
+            await in_thread(partial(self._generations.swap, generation))
         return msgspec.structs.replace(account, stopped=FINISHED_BEFORE)
 
     # ------------------------------------------------------------ getting ready
@@ -279,20 +275,37 @@ class _Opening:
     def enter(self, chosen: Generation | None) -> Generation:
         """Bring the files to where the journal is, and begin a session."""
         generations = self._generations
-        generation = chosen
-        if generation is not None:
-            try:
-                generations.recover(generation)
-            except RunStateError:
-                if not self.keep.edited:
-                    raise
-                generation = None
+        generation = chosen if chosen is not None and self._is_mended(chosen) else None
         if generation is None:
+            for other in generations.all():
+                if not other.beside:  # its rows stay where they are until the new ones take their place
+                    self._is_mended(other)
             generation = generations.begin(self.facts)
+            self._begin_files(generation)
         if self.keep.retry_rejected:
             self.retried = put_rejects_away(generations, generation)
         generations.begin_session(generation)
         return generation
+
+    def _is_mended(self, generation: Generation) -> bool:
+        """Bring its files to where the journal is; false if they were edited, and that is to be accepted."""
+        try:
+            self._generations.recover(generation)
+        except RunStateError:
+            if not self.keep.edited:
+                raise
+            return False
+        return True
+
+    def _begin_files(self, generation: Generation) -> None:
+        """See that a new generation begins with empty files."""
+        if generation.beside:
+            return
+        if not self._generations.power_lost():
+            self.directory.check_no_rows()
+            if self.directory.rejects.exists():
+                empty(self.directory.rejects)
+        self._generations.recover(generation)
 
     async def opened(
         self, generation: Generation, teacher: Teacher | None, asking: Sequence[int]
@@ -374,10 +387,3 @@ class _Opening:
 def _without_teacher(facts: Facts) -> Facts:
     """Facts as far as they are known before the teacher is."""
     return {section: value for section, value in facts.items() if section not in ("teacher", "templates")}
-
-
-def _truncate(file: Path) -> None:
-    try:
-        os.truncate(file, 0)
-    except OSError as error:
-        raise OutputError(f"{file}: cannot be emptied: {error.strerror}") from error
