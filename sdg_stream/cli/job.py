@@ -18,7 +18,7 @@ from ..durable import can_be_resumed
 from ..engine.limits import BUDGETS, Limits
 from ..errors import ConfigError, OutputError, SdgStreamError
 from ..events import Event, EventHook, Progress, RunFinished, RunReport
-from ..io.jsonl import JsonlSink
+from ..io.jsonl import JsonlSink, JsonlSource
 from ..observe.progress import Mode, Screen, choose_mode, open_screen
 from ..observe.summary import FirstRejects, summary
 from ..observe.text import count, one_line, plural
@@ -53,7 +53,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     max_reject_rate: float
     provenance: bool
+    strict_input: bool = False
+    max_bad_input: int | None = None
     plugins: tuple[Path, ...]
+    allow_path: tuple[Path, ...] = ()
     num_instructions: int
     max_num_tokens: int | None
     endpoint_url: tuple[str, ...]
@@ -165,7 +168,7 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
         job.limits.check(barrier=barrier)
         if job.input != STDIN and job.output != STDOUT:  # before a teacher is asked anything
             found = await pipeline.look(
-                job.input,
+                _input(job),
                 job.output,
                 limit=job.limit,
                 limits=job.limits,
@@ -202,7 +205,7 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
             output = JsonlSink(STDOUT)
             await output.open()
         return await pipeline.run(
-            job.input,
+            _input(job),
             output,
             teacher,
             order=job.order,
@@ -212,6 +215,10 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
             import_checkpoint=job.import_checkpoint,
             hook=hook,
         )
+
+
+def _input(job: Job) -> JsonlSource:
+    return JsonlSource(job.input, strict=job.strict_input, max_bad=job.max_bad_input)
 
 
 async def _endpoints(
@@ -265,7 +272,7 @@ def _load(job: Job, hook: EventHook) -> Pipeline:
         max_num_tokens=job.max_num_tokens,
         provenance=job.provenance,
     )
-    return Pipeline.load(job.pipeline, settings, plugins=job.plugins, hook=hook)
+    return Pipeline.load(job.pipeline, settings, plugins=job.plugins, allow_paths=job.allow_path, hook=hook)
 
 
 def _screen(job: Job) -> Screen:

@@ -14,6 +14,8 @@ from .hidden import without_hidden
 from .options import (
     CONTEXT,
     Command,
+    allow_path_option,
+    input_options,
     keep_options,
     limit_options,
     pick,
@@ -54,7 +56,9 @@ cannot be gone on with; 7 stopped at a budget; 130 interrupted; 143 terminated.
     help="Exit with 3 when a larger share of the input rows has rejects.",
 )
 @click.option("--provenance", is_flag=True, help="Add to each row where it comes from and what it cost.")
+@input_options
 @plugins_option
+@allow_path_option
 @settings_option
 @pipeline_options
 @limit_options
