@@ -83,6 +83,8 @@ def main() -> None:
 
 def compare(case: str, folder: Path, url: str, calls: int, pairs: int) -> None:
     """Kept and not kept in turn; medians and the spread of the ratios."""
+    with (folder / "in.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows(calls))
     found: list[dict[str, float]] = []
     for _ in range(pairs):
         for kept in (True, False):
@@ -118,7 +120,7 @@ async def one(folder: Path, url: str, calls: int, kept: bool) -> dict[str, float
         await output.open()
     async with sdg.connect(url, concurrency=64) as teacher:
         usage, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
-        report = await pipeline.run(rows(calls), output, teacher, overwrite=True)
+        report = await pipeline.run(folder / "in.jsonl", output, teacher, overwrite=True)
         seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF)
     assert report.accepted + report.filtered + report.rejected == calls
     return {
@@ -137,7 +139,7 @@ def rows(count: int) -> Iterator[dict[str, Any]]:
 async def resume(folder: Path, roots: int) -> None:
     """A run with so many settled roots, and the time until it goes on."""
     pipeline = sdg.Pipeline.load(folder / "rows.yaml")
-    source, output = folder / "in.jsonl", folder / "many.jsonl"
+    source, output = folder / "many_in.jsonl", folder / "many.jsonl"
     with source.open("w", encoding="utf-8") as file:
         for number in range(roots):
             file.write(json.dumps({"text": f"{number} {'word ' * 150}"}) + "\n")
