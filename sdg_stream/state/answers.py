@@ -30,9 +30,12 @@ select json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(va
 from json_each(cast(? as text))
 """
 
+_LOOK_UP = "select id, reply from calls where place = ? and key = ? and id >= ? order by id desc limit 1"
 
 Key: TypeAlias = tuple[int, str]
 """Where an answer is looked for (a root, or a number below 0), and what tells it from others there."""
+
+_NOT_ANEW = (-1, 0)
 
 
 class Answers:
@@ -45,14 +48,19 @@ class Answers:
         self._new: dict[Key, bytes] = {}
         self._staged: dict[Key, bytes] = {}
 
-    def get(self, key: Key) -> tuple[Completion, bool] | None:
-        """An answer, and whether an earlier session bought it."""
+    @property
+    def next_id(self) -> int:
+        """Above those of the answers that earlier sessions bought."""
+        return self._before + 1
+
+    def get(self, key: Key, since: int = 0) -> tuple[Completion, bool] | None:
+        """The latest answer with an id from ``since`` on, and whether an earlier session bought it."""
         reply = self._new.get(key) or self._staged.get(key)
         if reply is not None:
             return _completion(reply), False
         if key[0] >= 0 and not self._before:  # nobody has asked for this record before
             return None
-        row = self.database.look_up("select id, reply from calls where place = ? and key = ?", *key)
+        row = self.database.look_up(_LOOK_UP, *key, since)
         return None if row is None else (_completion(row[1]), row[0] <= self._before)
 
     def put(self, key: Key, completion: Completion) -> None:
@@ -103,8 +111,8 @@ class RememberingTeacher:
     Args:
         teacher: who is asked.
         answers: where answers are kept; None keeps none.
-        anew: (root, path) of records that were rejected, and the position of the block whose request for
-            them is to be asked again rather than found.
+        anew: (root, path) of records that were rejected, the position of the block whose request for them
+            is to be asked again rather than found, and the id from which on answers count as asked again.
         answered: the teacher has answered in an earlier session, so that it is no use to doubt it as a whole
             when it refuses the first calls of this one.
 
@@ -116,7 +124,7 @@ class RememberingTeacher:
         self,
         teacher: Teacher,
         answers: Answers | None,
-        anew: Mapping[tuple[int, tuple[int, ...]], int] | None = None,
+        anew: Mapping[tuple[int, tuple[int, ...]], tuple[int, int]] | None = None,
         *,
         answered: bool = False,
     ) -> None:
@@ -157,11 +165,11 @@ class RememberingTeacher:
             return await self._ask(request)
         greedy = request.shape.greedy
         key = _shared_key(request) if greedy else self._own_key(request)
-        if not self._anew or self._anew.get((request.root, request.path)) != request.depth:
-            found = answers.get(key)
-            if found is not None:
-                self._tell_once(request.shape.family)
-                return self._found(*found, free=greedy)
+        depth, since = self._anew.get((request.root, request.path), _NOT_ANEW)
+        found = answers.get(key, since if depth == request.depth else 0)
+        if found is not None:
+            self._tell_once(request.shape.family)
+            return self._found(*found, free=greedy)
         completion = await self._ask(request)
         answers.put(key, completion)
         return completion

@@ -67,7 +67,7 @@ create table if not exists rejected (       -- roots with rejects, for running t
     generation integer not null,
     root integer not null,
     details text not null,                  -- JSON
-    again integer not null default 0,       -- 1: it is to be run again
+    again integer not null default 0,       -- > 0: it is to be run again, and answers below this id are old
     primary key (generation, root)
 ) without rowid;
 create table if not exists sessions (

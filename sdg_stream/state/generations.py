@@ -65,14 +65,17 @@ class Generation(msgspec.Struct, kw_only=True):
             return directory.edited, directory.edited_rejects
         return directory.output, directory.rejects
 
-    def anew(self, asking: Sequence[int]) -> dict[tuple[int, RecordPath], int]:
-        """Whose answers led to a reject: the record, and the last block that asked before it ended."""
-        found: dict[tuple[int, RecordPath], int] = {}
+    def anew(self, asking: Sequence[int]) -> dict[tuple[int, RecordPath], tuple[int, int]]:
+        """Whose answers led to a reject: the record, and the last block that asked before it ended.
+
+        With the block comes the id from which on answers are new: those were bought to run it again.
+        """
+        found: dict[tuple[int, RecordPath], tuple[int, int]] = {}
         for root, details in self.again.items():
             for path, block in details["ended"]:
                 asked = bisect_right(asking, block)
                 if asked:
-                    found[root, tuple(path)] = asking[asked - 1]
+                    found[root, tuple(path)] = asking[asked - 1], details["since"]
         return found
 
 
@@ -102,7 +105,7 @@ class Generations:
         mark: str | None,
     ) -> Generation:
         again = self.database.rows(
-            "select root, details from rejected where generation = ? and again = 1", id_
+            "select root, details, again from rejected where generation = ? and again > 0", id_
         )
         return Generation(
             id=id_,
@@ -112,7 +115,7 @@ class Generations:
             rejects_after=rejects_after,
             account=None if account is None else msgspec.json.decode(account, type=RunReport | None),
             mark=None if mark is None or mark == "null" else mark.encode(),
-            again={root: orjson.loads(details) for root, details in again},
+            again={root: {**orjson.loads(details), "since": since} for root, details, since in again},
         )
 
     def begin(self, facts: Facts) -> Generation:

@@ -188,6 +188,7 @@ class _Opening:
         self.database: Database | None = None
         self.shared: Database | None = None
         self.generations: Generations | None = None
+        self.answers: Answers | None = None
         self.retried = 0
 
     # ------------------------------------------------------------ what is there
@@ -282,8 +283,10 @@ class _Opening:
                     self._is_mended(other)
             generation = generations.begin(self.facts)
             self._begin_files(generation)
+        self.answers = self._answers() if self.keep.cache else None
         if self.keep.retry_rejected:
-            self.retried = put_rejects_away(generations, generation)
+            since = self.answers.next_id if self.answers is not None else 1
+            self.retried = put_rejects_away(generations, generation, since)
         generations.begin_session(generation)
         return generation
 
@@ -313,7 +316,7 @@ class _Opening:
         """Everything that the engine needs."""
         generations, wanted = self._generations, self.wanted
         past = await in_thread(partial(generations.past, generation))
-        answers = await in_thread(self._answers) if teacher is not None and wanted.keep.cache else None
+        answers = self.answers if teacher is not None else None
         remembering = None
         if teacher is not None:
             answered = past.account is not None and past.account.accepted > 0

@@ -206,7 +206,7 @@ def _settled(connection: sqlite3.Connection, generation: int, counted: int) -> d
     """Which roots are settled: those that are ``counted``, and those that are to be run again."""
     [(below,)] = connection.execute("select max(below) from batches where generation = ?", (generation,))
     [(again,)] = connection.execute(
-        "select count(*) from rejected where generation = ? and again = 1", (generation,)
+        "select count(*) from rejected where generation = ? and again > 0", (generation,)
     )
     below = below or 0
     return {"settled_below": below, "settled_beyond": max(counted + again - below, 0), "again": again}

@@ -14,8 +14,10 @@ from .generations import Generation, Generations
 __all__ = ["account_without", "put_rejects_away"]
 
 
-def put_rejects_away(generations: Generations, generation: Generation) -> int:
+def put_rejects_away(generations: Generations, generation: Generation, since: int) -> int:
     """Choose all roots with rejects to be run again; their number.
+
+    Answers with an id below ``since``, above 0, are not used again for what was rejected.
 
     The old rejects file stays beside the new one under a name with a number. What such a root has in the
     output stays there; only rows that it did not have before are added.
@@ -26,11 +28,13 @@ def put_rejects_away(generations: Generations, generation: Generation) -> int:
     )
     if not found or generation.account is None:
         return 0
-    details = {root: orjson.loads(text) for root, text in found}
+    details = {root: {**orjson.loads(text), "since": since} for root, text in found}
     account = account_without(generation.account, details.values())
     rejects = generation.files(generations.directory)[1]
     with database.transaction(durable=True) as connection:
-        connection.execute("update rejected set again = 1 where generation = ?", (generation.id,))
+        connection.execute(
+            "update rejected set again = ? where generation = ? and again = 0", (since, generation.id)
+        )
         connection.execute(
             "update generations set account = ?, finished = 0,"
             " rejects_after = (select max(id) from batches) where id = ?",
