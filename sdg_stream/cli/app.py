@@ -17,6 +17,7 @@ COMMANDS = {
     "plan": ("plan:plan", "Show the stages that a pipeline compiles to."),
     "report": ("report:report", "Show what a run has done, how it ended, and how to go on."),
     "pipelines": ("pipelines:pipelines", "List, show and copy the shipped pipelines; print the JSON schema."),
+    "taxonomy": ("taxonomy:taxonomy", "Check a taxonomy, list what changed, write its samples."),
     "simulate": ("simulate:simulate", "Serve a simulated teacher."),
 }
 """Command name to where it lives in this folder, and what the list of commands says about it."""

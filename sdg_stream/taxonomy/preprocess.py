@@ -1,0 +1,101 @@
+"""A taxonomy's documents looked at, and its samples written: what can be done before a teacher is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import msgspec
+from anyio.to_thread import run_sync as in_thread
+
+from ..errors import ConfigError, OutputError, Problem
+from .clones import Fetcher
+from .documents import Chunker, Document, fetch_all
+from .leaf import KnowledgeLeaf, LeafNode, Taxonomy
+from .samples import samples, write_samples
+from .texts import read_text
+
+__all__ = ["Preprocessed", "check_documents", "preprocess"]
+
+_READERS = 2  # documents that are converted at once
+
+
+class Preprocessed(msgspec.Struct, frozen=True):
+    """What has been written.
+
+    Attributes:
+        rows: number of samples by name of the leaf node.
+        left_out: knowledge for which there was no chunker.
+        warnings: what is odd about documents.
+    """
+
+    rows: dict[str, int]
+    left_out: tuple[KnowledgeLeaf, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+async def preprocess(
+    taxonomy: Taxonomy, folder: Path, fetcher: Fetcher, chunker: Chunker | None = None
+) -> Preprocessed:
+    """Write the samples of each leaf node to ``<name>.jsonl`` in ``folder``, documents below ``documents``.
+
+    Nothing is written before all documents are there. Without a ``chunker`` knowledge is left out.
+
+    Raises:
+        ConfigError: documents cannot be fetched, with all that is wrong, or one cannot be read.
+        OutputError: a file cannot be written.
+    """
+    knowledge = _knowledge(taxonomy.leaf_nodes)
+    left_out = () if chunker is not None else knowledge
+    await in_thread(_make_folder, folder)
+    fetched = await fetch_all(() if left_out else knowledge, fetcher, folder / "documents")
+    rows: dict[str, int] = {}
+    for leaf in taxonomy.leaf_nodes:
+        if leaf not in left_out:
+            documents = fetched[leaf.name].documents if leaf.name in fetched else ()
+            rows[leaf.name] = await write_samples(leaf, samples(leaf, documents, chunker), folder)
+    warnings = tuple(problem for found in fetched.values() for problem in found.warnings)
+    return Preprocessed(rows, left_out, warnings)
+
+
+async def check_documents(taxonomy: Taxonomy, fetcher: Fetcher, folder: Path) -> tuple[Problem, ...]:
+    """Fetch all documents to ``folder`` and read their texts; what is odd but does not hinder.
+
+    Raises:
+        ConfigError: with everything that is wrong with any of them.
+        OutputError: ``folder`` or the cache cannot be written.
+    """
+    fetched = await fetch_all(_knowledge(taxonomy.leaf_nodes), fetcher, folder)
+    problems = await _unreadable([document for found in fetched.values() for document in found.documents])
+    if problems:
+        raise ConfigError(problems)
+    return tuple(problem for found in fetched.values() for problem in found.warnings)
+
+
+async def _unreadable(documents: Sequence[Document]) -> list[Problem]:
+    slots = anyio.CapacityLimiter(_READERS)
+    problems: dict[Path, Sequence[Problem]] = {}
+
+    async def look(document: Document) -> None:
+        async with slots:
+            try:
+                await read_text(document)
+            except ConfigError as error:
+                problems[document.file] = error.problems
+
+    async with anyio.create_task_group() as tasks:
+        for document in documents:
+            tasks.start_soon(look, document)
+    return [problem for document in documents for problem in problems.get(document.file, ())]
+
+
+def _knowledge(leaves: Sequence[LeafNode]) -> tuple[KnowledgeLeaf, ...]:
+    return tuple(leaf for leaf in leaves if isinstance(leaf, KnowledgeLeaf))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
