@@ -15,6 +15,8 @@ COMMANDS = {
     "run": ("run:run", "Run a pipeline over records; without arguments: a demo."),
     "check": ("check:check", "List every mistake before a run; look whether an endpoint can be used."),
     "plan": ("plan:plan", "Show the stages that a pipeline compiles to."),
+    "mix": ("mix:mix", "Mix the datasets of a recipe into one training file."),
+    "mmlu": ("mmlu:mmlu", "Make a benchmark for lm-eval of generated multiple-choice questions."),
     "report": ("report:report", "Show what a run has done, how it ended, and how to go on."),
     "pipelines": ("pipelines:pipelines", "List, show and copy the shipped pipelines; print the JSON schema."),
     "taxonomy": ("taxonomy:taxonomy", "Check a taxonomy, list what changed, write its samples."),
