@@ -287,6 +287,7 @@ class Generations:
         with self.database.transaction(durable=True) as connection:
             connection.execute("insert or replace into meta values ('swap', ?)", (generation.id,))
         self.finish_swap()
+        generation.beside = False
 
     def finish_swap(self) -> None:
         """Complete a swap that was begun; it may have been interrupted anywhere."""

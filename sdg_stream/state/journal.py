@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import anyio
@@ -42,6 +43,7 @@ class Journal:
         database: open, with a generation and a session.
         generation, session: their ids.
         output, rejects: opened for appending, in the state that the database knows.
+        paths: where they lie, now that they are asked for.
         ends: bytes that these hold.
         rows_before: rows in the output.
         prepare: makes lines of rows and rejects.
@@ -63,6 +65,7 @@ class Journal:
         session: int,
         output: AppendFile,
         rejects: AppendFile,
+        paths: Callable[[], tuple[Path, Path]],
         ends: tuple[int, int],
         rows_before: int,
         prepare: Callable[[Columns], bytes],
@@ -82,6 +85,7 @@ class Journal:
         self._writer = BatchWriter(
             database, generation, session, self._files, answers, durable=fsync != "never"
         )
+        self._paths = paths
         self._rows_before = rows_before
         self._prepare = prepare
         self._settled = settled
@@ -104,13 +108,13 @@ class Journal:
 
     @property
     def output(self) -> str:
-        """The path of the output."""
-        return self._files[0].file.name
+        """The path of the output; when an edited run has taken its place, that of what is there now."""
+        return str(self._paths()[0])
 
     @property
     def rejects(self) -> str:
-        """The path of the rejects file."""
-        return self._files[1].file.name
+        """The path of the rejects file; the same."""
+        return str(self._paths()[1])
 
     @property
     def rows_written(self) -> int | None:

@@ -329,6 +329,7 @@ class _Opening:
             session=generation.session,
             output=self.files.append(output),
             rejects=self.files.append(rejects),
+            paths=partial(generation.files, self.directory),
             ends=generation.ends,
             rows_before=past.account.rows if past.account is not None else 0,
             prepare=self.files.prepare,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import anyio
+from anyio.abc import Process
+from anyio.streams.text import TextReceiveStream
 from canary import CANARY, Watch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -65,3 +68,36 @@ async def sdg(
         Watch.current.saw("stdout of sdg-stream", done.stdout)
         Watch.current.saw("stderr of sdg-stream", done.stderr)
     return subprocess.CompletedProcess(arguments, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+class Lines:
+    """The lines of a process's stderr, as they come."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stderr is not None
+        self._stream = TextReceiveStream(process.stderr)
+        self._rest = ""
+
+    async def next(self) -> str:
+        """The next line; empty at the end."""
+        while "\n" not in self._rest:
+            try:
+                self._rest += await self._stream.receive()
+            except anyio.EndOfStream:
+                return ""
+        line, _, self._rest = self._rest.partition("\n")
+        return line
+
+    async def rest(self) -> str:
+        """Everything until the end."""
+        lines = []
+        while line := await self.next():
+            lines.append(line)
+        return "\n".join(lines)
+
+    async def until_rows(self, count: int) -> None:
+        """Read JSON progress until so many rows are accepted."""
+        while True:
+            event = json.loads(await self.next())
+            if event["event"] == "progress" and event["report"]["rows"] >= count:
+                return

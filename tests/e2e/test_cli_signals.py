@@ -8,48 +8,12 @@ from pathlib import Path
 
 import anyio
 import pytest
-from anyio.abc import Process
-from anyio.streams.text import TextReceiveStream
-from command_line import COMMAND, ROWS, environment, write_project
+from command_line import COMMAND, ROWS, Lines, environment, write_project
 
 from sdg_stream.simulator.server import serve
 from sdg_stream.simulator.settings import Fault, FaultRule, SimulatorSettings
 
 pytestmark = pytest.mark.anyio
-
-
-class Lines:
-    """The lines of a process's stderr, as they come."""
-
-    def __init__(self, process: Process) -> None:
-        assert process.stderr is not None
-        self._stream = TextReceiveStream(process.stderr)
-        self._rest = ""
-
-    async def next(self) -> str:
-        """The next line; empty at the end."""
-        while "\n" not in self._rest:
-            try:
-                self._rest += await self._stream.receive()
-            except anyio.EndOfStream:
-                return ""
-        line, _, self._rest = self._rest.partition("\n")
-        return line
-
-    async def rest(self) -> str:
-        """Everything until the end."""
-        lines = []
-        while line := await self.next():
-            lines.append(line)
-        return "\n".join(lines)
-
-
-async def wait_for_rows(lines: Lines) -> None:
-    """Read JSON progress until a row is accepted and a call hangs."""
-    while True:
-        event = json.loads(await lines.next())
-        if event["event"] == "progress" and event["report"]["rows"]:
-            return
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -67,7 +31,7 @@ async def test_what_is_settled_is_saved(tmp_path: Path, number: signal.Signals, 
                 [*command, "--endpoint-url", server.url], cwd=tmp_path, env=environment()
             ) as process:
                 lines = Lines(process)
-                await wait_for_rows(lines)
+                await lines.until_rows(3)
                 process.send_signal(number)
                 words = await lines.rest()
                 assert await process.wait() == code

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,9 +13,10 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
-from command_line import sdg, write_project
+from command_line import COMMAND, Lines, environment, sdg, write_project
 
 import sdg_stream
+from sdg_stream.catalog import pipelines_dir
 from sdg_stream.errors import RecordError
 from sdg_stream.simulator.call_log import CallLine
 from sdg_stream.simulator.server import SimulatorServer, serve
@@ -365,3 +368,132 @@ async def test_a_retry_that_was_stopped_asks_nothing_again(folder: Path) -> None
     assert (report.accepted, report.rows, report.rejects) == (1, 3, 0)
     rows = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     assert [row["answer"] for row in rows] == ["first", "second", "third"]
+
+
+# ---------------------------------------------------------------- --edited
+
+LEFT_OVER = {"edited.jsonl", "edited-rejects.jsonl"}
+
+
+async def copied_knowledge(folder: Path) -> tuple[str, ...]:
+    """A copy of full/knowledge of one's own with three seeds; the command that runs it."""
+    assert (await sdg(folder, "pipelines", "copy", "full/knowledge", "mine")).returncode == 0
+    seeds = (pipelines_dir() / "examples/seeds/knowledge.jsonl").read_text().splitlines()[:3]
+    (folder / "in.jsonl").write_text("".join(f"{seed}\n" for seed in seeds))
+    pipeline = next((folder / "mine").rglob("knowledge.yaml"))
+    return ("run", str(pipeline.relative_to(folder)), "-i", "in.jsonl", "-o", "out.jsonl")
+
+
+def edit_last_prompt(folder: Path) -> None:
+    """Change the prompt of the last block that asks."""
+    file = next((folder / "mine").rglob("evaluate_question.yaml"))
+    text = file.read_text()
+    assert text.count("introduction:") == 1
+    file.write_text(text.replace("system: |\n", "system: |\n  Be strict.\n", 1))
+    assert file.read_text() != text
+
+
+def records_in(folder: Path, name: str) -> int:
+    """How many records came to a block."""
+    blocks: list[dict[str, Any]] = account(folder)["blocks"]
+    return int(next(block["records_in"] for block in blocks if block["name"] == name))
+
+
+async def test_an_edited_last_prompt_asks_the_last_questions_only(folder: Path) -> None:
+    """full/knowledge: without --edited it is refused with what changed; with it one block is asked again."""
+    command = await copied_knowledge(folder)
+    async with teacher(folder) as one:
+        command = (*command, "--endpoint-url", one.url)
+        assert (await sdg(folder, *command)).returncode == 0
+        first, old = len(one.asked()), (folder / "out.jsonl").read_bytes()
+        edit_last_prompt(folder)
+        one.reset()
+        refused = await sdg(folder, *command)
+        assert (refused.returncode, one.requests) == (6, 0)
+        assert "evaluate_question.yaml" in refused.stderr
+        assert "+ Be strict." in refused.stderr
+        assert (folder / "out.jsonl").read_bytes() == old
+        done = await sdg(folder, *command, "--edited")
+        assert done.returncode == 0, done.stderr
+        assert len(one.asked()) == records_in(folder, "eval_verify_question") > 0
+        assert len(one.asked()) < first / 2
+        one.reset()
+        again = await sdg(folder, *command)
+        assert (again.returncode, one.requests) == (0, 0)
+        assert "This run is finished" in again.stderr
+        edited = (folder / "out.jsonl").read_bytes()
+        assert (await sdg(folder, *command, "--overwrite", "--cache-dir", "another")).returncode == 0
+    assert (folder / "out.jsonl").read_bytes() == edited
+    assert LEFT_OVER.intersection(file.name for file in (folder / "out.jsonl.run").iterdir()) == set()
+
+
+async def test_the_old_rows_stay_until_the_edited_ones_are_all_there(folder: Path) -> None:
+    """Killed in the middle of --edited: the output is as it was; the same command asks what is left."""
+    write_input(folder, range(6))
+    async with teacher(folder) as one:
+        assert (await sdg(folder, *RUN, "--endpoint-url", one.url)).returncode == 0
+    old, inode = (folder / "out.jsonl").read_bytes(), (folder / "out.jsonl").stat().st_ino
+    prompt = folder / "prompt.yaml"
+    prompt.write_text(prompt.read_text().replace("Tell me about", "Say something about"))
+    hanging = FaultRule(match="Say something about topic 4", fault=Fault(kind="hang"))
+    async with teacher(folder, faults=(hanging,)) as one:
+        command = [*COMMAND, *RUN, "--endpoint-url", one.url, "--edited", "--progress", "json"]
+        with anyio.fail_after(30):
+            async with await anyio.open_process(command, cwd=folder, env=environment()) as process:
+                await Lines(process).until_rows(4)
+                process.kill()
+        assert (folder / "out.jsonl").read_bytes() == old
+        assert len(one.asked()) == 6
+    async with teacher(folder) as one:
+        command = [*RUN, "--endpoint-url", one.url]
+        done = await sdg(folder, *command, "--edited")
+        assert (done.returncode, len(one.asked())) == (0, 1), done.stderr
+    assert "output    out.jsonl\n" in done.stderr
+    assert numbers_in(folder / "out.jsonl") == list(range(6))
+    assert (folder / "out.jsonl").stat().st_ino != inode
+
+
+KILLED_IN_THE_SWAP = """
+import os, pathlib, signal, sys
+from sdg_stream.__main__ import main
+from sdg_stream.state import generations
+
+left = int(sys.argv.pop(1))
+
+def counted(function, counts=lambda self: self.name.startswith("edited")):
+    def call(self, *arguments):
+        global left
+        left -= counts(self)
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(self, *arguments)
+    return call
+
+pathlib.Path.replace = counted(pathlib.Path.replace)
+Generations = generations.Generations
+Generations.swap = counted(Generations.swap, lambda self: True)
+forget = generations._forget
+generations._forget = counted(forget, lambda connection: True)
+main()
+"""
+
+
+@pytest.mark.parametrize("point", range(4))
+async def test_a_swap_that_was_interrupted_is_completed(folder: Path, point: int) -> None:
+    """Killed at its start, between any two of its steps: the next start has the new rows and asks nothing."""
+    async with teacher(folder) as one:
+        command = (*RUN, "--endpoint-url", one.url)
+        assert (await sdg(folder, *command)).returncode == 0
+        prompt = folder / "prompt.yaml"
+        prompt.write_text(prompt.read_text().replace("Tell me about", "Say something about"))
+        words = [sys.executable, "-c", KILLED_IN_THE_SWAP, str(point), *command, "--edited"]
+        with anyio.fail_after(30):
+            killed = await anyio.run_process(words, cwd=folder, env=environment(), check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+        one.reset()
+        done = await sdg(folder, *command)
+        assert (done.returncode, one.asked()) == (0, []), done.stderr
+        edited = (folder / "out.jsonl").read_bytes()
+        assert LEFT_OVER.intersection(file.name for file in (folder / "out.jsonl.run").iterdir()) == set()
+        assert (await sdg(folder, *command, "--overwrite", "--cache-dir", "another")).returncode == 0
+    assert (folder / "out.jsonl").read_bytes() == edited
