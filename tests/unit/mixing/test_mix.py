@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sdg_stream.errors import ConfigError, RecordError, RunStateError
+from sdg_stream.errors import ConfigError, OutputError, RecordError, RunStateError
 from sdg_stream.mixing.indexed_rows import indexed_rows
 from sdg_stream.mixing.mix import MAX_PROBLEMS, mix
 from sdg_stream.mixing.mixed_row import mixed_row
@@ -119,6 +119,16 @@ def test_a_dataset_that_changes_meanwhile(tmp_path: Path) -> None:
         opened.write("{}\n")
 
 
+def test_an_index_that_cannot_be_written(tmp_path: Path) -> None:
+    """Is an error in words, about the output's folder."""
+    file = write(tmp_path / "a.jsonl", rows(10))
+    with (
+        pytest.raises(OutputError, match=r"the index of .* cannot be written"),
+        indexed_rows(file, tmp_path / "x"),
+    ):
+        pass
+
+
 def test_a_line_that_is_too_long(tmp_path: Path) -> None:
     """Is named; memory stays bounded."""
     file = tmp_path / "a.jsonl"
@@ -147,6 +157,28 @@ def test_rows_that_cannot_be_mixed(row: dict[str, Any], words: str) -> None:
         mixed_row(row, "s")
 
 
+def test_q_mix_6_null_metadata_are_empty() -> None:
+    """With columns to move there, and without."""
+    plain = mixed_row({"messages": PAIR, "metadata": None}, "s")
+    moved = mixed_row({"messages": PAIR, "metadata": None, "x": 1}, "s")
+    assert plain is not None
+    assert moved is not None
+    assert (plain["metadata"], moved["metadata"]) == ("{}", '{"x": 1}')
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "recipe's"), ("other", "other"), ("", "")])
+def test_q_mix_5_the_recipes_prompt_counts_where_no_other_is_given(
+    tmp_path: Path, given: str | None, used: str
+) -> None:
+    """An empty prompt is one that is given."""
+    write(tmp_path / "a.jsonl", rows(1))
+    datasets = (Dataset("a.jsonl", 1.0),)
+    recipe = Recipe(file=tmp_path / "r.yaml", datasets=datasets, system_prompt="recipe's")
+    mix(recipe, tmp_path / "out.jsonl", system_prompt=given)
+    [row] = read_sound_rows(tmp_path / "out.jsonl")
+    assert row["messages"][0] == {"role": "system", "content": used}
+
+
 def test_without_any_prompt_messages_stay(tmp_path: Path) -> None:
     """And it is told."""
     write(tmp_path / "a.jsonl", rows(1))
@@ -157,16 +189,7 @@ def test_without_any_prompt_messages_stay(tmp_path: Path) -> None:
     assert told == ["no_system_prompt"]
 
 
-def test_an_empty_prompt_is_one(tmp_path: Path) -> None:
-    """It wins over the recipe's."""
-    write(tmp_path / "a.jsonl", rows(1))
-    recipe = Recipe(file=tmp_path / "r.yaml", datasets=(Dataset("a.jsonl", 1.0),), system_prompt="x")
-    mix(recipe, tmp_path / "out.jsonl", system_prompt="")
-    [row] = read_sound_rows(tmp_path / "out.jsonl")
-    assert row["messages"][0] == {"role": "system", "content": ""}
-
-
-def test_text_of_every_kind_comes_through(tmp_path: Path) -> None:
+def test_q_io_1_text_of_every_kind_comes_through(tmp_path: Path) -> None:
     """Line separators, quotes, other alphabets, and numbers as they were written."""
     text = "a\u2028b\u0085c\u2029 \"'\\/ 日本 \x7f"
     row = {

@@ -95,6 +95,25 @@ def test_q_gen_6_leaf_nodes_come_by_name(tmp_path: Path) -> None:
     assert [one.path for one in recipe.datasets] == [f"node_datasets_S/{name}.jsonl" for name in "abc"]
 
 
+def test_q_mix_7_and_8_each_small_knowledge_leaf_node_gets_its_share(tmp_path: Path) -> None:
+    """3 % of the default skills recipe, whose relative paths start where it lies."""
+    folder = tmp_path / "data" / "default_data_recipes"
+    folder.mkdir(parents=True)
+    write(folder / "many.jsonl", [{"id": "x"}] * 50)
+    (folder / "skills.yaml").write_text("datasets: [{path: many.jsonl, sampling_size: 4.0}]")
+    files = TrainingFiles(tmp_path / "out", "S", system_prompt="s", data_dirs=[tmp_path / "data"])
+    for name, count in (("a", 1), ("b", 2), ("c", 3)):
+        rows = [{**BEES, "leaf_node_path": name, "document": "d", "question": f"q{number}", "response": "r"}
+                for number in range(count)]  # fmt: skip
+        files.add_leaf(write(tmp_path / f"{name}.jsonl", rows))
+    assert [(one.path, one.sampling_size) for one in files.recipe("skills").datasets] == [
+        (str(folder / "many.jsonl"), 4.0),
+        ("node_datasets_S/a_p10.jsonl", 6),
+        ("node_datasets_S/b_p10.jsonl", 6),
+        ("node_datasets_S/c_p10.jsonl", 1.0),
+    ]
+
+
 def test_rows_that_are_left_out_are_told_of(tmp_path: Path) -> None:
     """By file and reason; a leaf node of which nothing is left is in no file."""
     told: list[str] = []

@@ -50,7 +50,7 @@ def test_question_and_response(row: dict[str, Any], question: str | None, respon
         ({"document": "d", "other": 1}, "no question"),
     ],
 )
-def test_q_gen_2_and_3_rows_that_cannot_be_used_say_why(row: dict[str, Any], reason: str) -> None:
+def test_q_gen_3_rows_that_cannot_be_used_say_why(row: dict[str, Any], reason: str) -> None:
     """Null or missing texts are reasons to leave a row out, not to end the run."""
     assert unusable(row, knowledge=True) == reason
     if reason == "no document":
@@ -139,11 +139,27 @@ def test_train_and_messages() -> None:
     assert train_row({"question": "q", "response": " "}, "s") is None
 
 
+def test_q_gen_1_a_context_that_the_question_begins_with_stands_there_twice() -> None:
+    """Kept: the older formats are what they were."""
+    row = train_row({"question": "c\n\nq", "response": "r", "context": "c"}, "s")
+    assert row == {"system": "s", "user": "c\n\nq\nc", "assistant": "r"}
+
+
 def test_q_gen_2_a_null_context_is_none() -> None:
     """As is an empty one."""
     for context in (None, ""):
         row = train_row({"question": "q", "response": "r", "context": context}, "s")
         assert row == {"system": "s", "user": "q", "assistant": "r"}
+
+
+def test_q_gen_4_rows_for_testing_repeat_for_every_chunk() -> None:
+    """Kept: a sample gives its first three pairs, whatever its chunk is."""
+    pairs = {f"icl_query_{number}": f"q{number}" for number in range(1, 5)}
+    answers = {f"icl_response_{number}": f"r{number}" for number in range(1, 5)}
+    first, second = ({"document": chunk, "icl_document": "d", **pairs, **answers} for chunk in ("one", "two"))
+    rows = list(rows_for_test(first, None))
+    assert rows == [{"user": f"q{number}\nd", "assistant": f"r{number}"} for number in (1, 2, 3)]
+    assert list(rows_for_test(second, None)) == rows
 
 
 def test_rows_for_testing_have_no_system_without_a_prompt() -> None:
