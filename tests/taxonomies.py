@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,15 @@ def git(folder: Path, *arguments: str) -> str:
         cwd=folder, env=env, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return done.stdout.strip()
+
+
+def listen_to_git(folder: Path) -> tuple[str, Path]:
+    """A PATH whose git notes its arguments, and the file that it notes them in, one a line."""
+    log = folder / "told"
+    script = f'#!/bin/sh\nprintf "%s\\n" "$@" >> {log}\nexec {shutil.which("git")} "$@"\n'
+    write_files(folder / "bin", {"git": script})
+    (folder / "bin" / "git").chmod(0o755)
+    return f"{folder / 'bin'}:{os.environ['PATH']}", log
 
 
 def commit(folder: Path, files: dict[str, Any] | None = None, message: str = "more") -> str:

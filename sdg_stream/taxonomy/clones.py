@@ -77,7 +77,7 @@ class Fetcher:
         """
         wrong = [f"{key}: {words}" for key, words in vet(source, local_repos=self._local_repos)]
         if wrong:
-            raise ConfigError(f"{source.repo!r}: {'; '.join(wrong)}")
+            raise ConfigError(f"documents are not fetched: {'; '.join(wrong)}")
         lock = self._one_at_a_time.setdefault((source.repo, source.commit), anyio.Lock())
         async with lock, self._slots:
             await in_thread(_make_folder, self._cache)

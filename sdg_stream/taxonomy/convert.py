@@ -65,13 +65,19 @@ def html(file: Path) -> str:
 
 
 def markdown(page: str | bytes) -> str:
-    """HTML as Markdown; pictures are left out, of links the text stays."""
-    soup = importlib.import_module("bs4").BeautifulSoup(page, "html.parser")
-    for hidden in soup(HIDDEN):
-        hidden.decompose()
-    converter = importlib.import_module("markdownify").MarkdownConverter
-    text: str = converter(heading_style="ATX", strip=["img", "a"]).convert_soup(soup)
-    return text.strip() + "\n"
+    """HTML as Markdown; pictures are left out, of links the text stays.
+
+    What HTML need not say, such as the end of a list's item, is supplied before.
+    """
+    lxml = importlib.import_module("lxml.html")
+    text = importlib.import_module("bs4.dammit").UnicodeDammit(page, is_html=True).unicode_markup
+    parser = lxml.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True)
+    tree = lxml.document_fromstring((text or "").encode("utf-8", "replace"), parser=parser)
+    for hidden in list(tree.iter(*HIDDEN)):
+        hidden.drop_tree()
+    markdownify = importlib.import_module("markdownify").markdownify
+    whole = lxml.tostring(tree, encoding="unicode")
+    return f"{markdownify(whole, heading_style='ATX', strip=['img', 'a']).strip()}\n"
 
 
 if __name__ == "__main__":

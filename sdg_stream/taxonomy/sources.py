@@ -57,10 +57,9 @@ def _wrong_repo(repo: str, *, local_repos: bool) -> str:
         parts.port  # noqa: B018 -- raises if it is no port
     except ValueError as error:
         return f"is no address: {error}"
-    if parts.password is not None:
-        return "holds a password; keep it with git (git help credentials)"
-    host = parts.netloc.rpartition("@")[2]
-    if not _HOST.fullmatch(re.sub(r":\d*$", "", host)) or not parts.path.strip("/"):
+    if "@" in parts.netloc:
+        return "holds a user's name or password; keep them with git (git help credentials)"
+    if not _HOST.fullmatch(re.sub(r":\d*$", "", parts.netloc)) or not parts.path.strip("/"):
         return "is no address of a repository: https://HOST/PATH"
     return ""
 
