@@ -61,7 +61,9 @@ def _reading_options(function: F) -> F:
     return function
 
 
-@taxonomy.command(cls=Command, context_settings=CONTEXT)
+@taxonomy.command(
+    cls=Command, context_settings=CONTEXT, short_help="List what is wrong, or else the leaf nodes."
+)
 @_reading_options
 @click.option("--documents", is_flag=True, help="Also fetch all documents and read them.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON document.")
@@ -87,7 +89,7 @@ def check(documents: bool, as_json: bool, **options: Any) -> None:
         click.echo(line)
 
 
-@taxonomy.command(cls=Command, context_settings=CONTEXT)
+@taxonomy.command(cls=Command, context_settings=CONTEXT, short_help="List what has changed.")
 @click.argument("folder", metavar="TAXONOMY", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--base", default="origin/main", metavar="REF", help=_BASE_HELP)
 @settings_option
@@ -102,7 +104,7 @@ def diff(folder: Path, base: str) -> None:
         click.echo(one_line(name))
 
 
-@taxonomy.command(cls=Command, context_settings=CONTEXT)
+@taxonomy.command(cls=Command, context_settings=CONTEXT, short_help="Write samples as JSONL.")
 @_reading_options
 @click.option(
     "--output-dir",
