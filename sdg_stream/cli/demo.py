@@ -17,7 +17,7 @@ from ..catalog import pipelines_dir
 from ..errors import OutputError
 from ..observe.text import clean
 
-__all__ = ["Demo"]
+__all__ = ["Demo", "own_command"]
 
 _PIPELINE = "full/knowledge"
 _OUTPUT = Path("sdg_stream_demo") / "rows.jsonl"
@@ -68,10 +68,10 @@ class Demo:
         self._say(
             "The same with a teacher of your own:",
             "",
-            f"  {_command()} run {_PIPELINE} --endpoint-url http://localhost:8000/v1 \\",
+            f"  {own_command()} run {_PIPELINE} --endpoint-url http://localhost:8000/v1 \\",
             f"      --input {shlex.quote(str(self._seeds))} --output rows.jsonl",
             "",
-            f"Other pipelines: {_command()} pipelines list",
+            f"Other pipelines: {own_command()} pipelines list",
         )
 
     def _say(self, *lines: str) -> None:
@@ -80,7 +80,7 @@ class Demo:
                 click.echo(clean(line), err=True)
 
 
-def _command() -> str:
+def own_command() -> str:
     """How this program can be started from here: by its name, if that is on the path, else as it was."""
     name, beside = shutil.which("sdg-stream"), Path(sys.executable).parent
     if name is not None and Path(name).parent == beside:
@@ -90,7 +90,7 @@ def _command() -> str:
         return "python -m sdg_stream"
     here = Path.cwd()
     inside = beside.is_relative_to(here)
-    return f"{(beside.relative_to(here) if inside else beside) / 'python'} -m sdg_stream"
+    return f"{shlex.quote(str((beside.relative_to(here) if inside else beside) / 'python'))} -m sdg_stream"
 
 
 def _cut(label: str, value: Any) -> list[str]:

@@ -32,7 +32,8 @@ __all__ = ["run"]
 _EXIT_CODES = """\b
 Exit codes: 0 done; 1 bug; 2 usage, pipeline or input; 3 no row accepted, or
 too many rejects; 4 teacher unusable; 5 output cannot be written; 6 the run
-cannot be gone on with; 7 stopped at a budget; 130 interrupted; 143 terminated.
+cannot be gone on with; 7 stopped at a budget; 130 interrupted; 143 terminated;
+129 hung up.
 """
 
 
@@ -96,7 +97,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
         if not options[name]:
             raise click.UsageError(hint.format(name=ctx.find_root().info_name))
     options["limits"] = pick(Limits, options)
-    options["again"] = _again(ctx)
+    options["again"] = _again()
     options["keep"] = pick(Keep, {**options, "cache": not options["no_cache"], "command": options["again"]})
     job = pick(Job, {**options, "notes": _notes(ctx, options, demo=demo is not None)})
     code = perform(job, _api_key(options))
@@ -122,16 +123,17 @@ def _pipeline_name(argument: str | None, option: str | None) -> str | None:
     return argument if argument is not None else option
 
 
-def _again(ctx: click.Context) -> str:
+def _again() -> str:
     """The command that goes on, for a shell: as it was typed, but for secrets and for what is done once."""
-    words, value_of_left_out = [str(ctx.find_root().info_name), "run"], False
+    from .demo import own_command
+
+    words, value_of_left_out = ["run"], False
     for word in sys.argv[2:]:
         option, has_value, _ = word.partition("=")
         if not value_of_left_out and option not in _LEFT_OUT and option not in _LEFT_OUT_WITH_VALUE:
             words.append(word)
         value_of_left_out = option in _LEFT_OUT_WITH_VALUE and not has_value
-    first, *rest = words
-    return " ".join([first, *(shlex.quote(without_hidden(word)) for word in rest)])
+    return " ".join([own_command(), *(shlex.quote(without_hidden(word)) for word in words)])
 
 
 def _api_key(options: dict[str, Any]) -> str | None:

@@ -1,4 +1,8 @@
-"""SIGINT and SIGTERM: the first stops the work cleanly, the second leaves at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first stops the work cleanly, a second one leaves at once.
+
+A second SIGHUP does not: when a terminal goes away, both the system and the shell may send one, and nobody is
+impatient. What is ignored when the program starts stays so: that is what ``nohup`` is for.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,8 @@ from anyio.abc import TaskStatus
 __all__ = ["Stopped", "run_until_signal"]
 
 T = TypeVar("T")
+
+_HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 class Stopped(Exception):
@@ -71,15 +77,21 @@ async def _listen(
     task_status: TaskStatus[None],
 ) -> None:
     """Cancel ``scope`` on the first signal; on the second there is nothing left to wait for."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with anyio.open_signal_receiver(*_heeded()) as signals:
         task_status.started()
         async for number in signals:
             caught.append(number)
             if len(caught) == 1:
                 told(f"{number.name}: stopping; a second one leaves at once")
                 scope.cancel()
-            else:
+            elif number is not _HANGUP:
                 os._exit(128 + number)
+
+
+def _heeded() -> list[signal.Signals]:
+    """The signals to listen to: those that were not ignored from the start."""
+    numbers = [signal.SIGINT, signal.SIGTERM, *([_HANGUP] if _HANGUP else [])]
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:

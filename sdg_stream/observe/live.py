@@ -6,7 +6,8 @@ bad line) does not hold up the run. Nothing that is shown is read as rich markup
 
 from __future__ import annotations
 
-from typing import TextIO
+from collections.abc import Callable
+from typing import Any, TextIO, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -29,7 +30,9 @@ class LivePanel:
     """A screen that redraws itself in place and vanishes when closed."""
 
     def __init__(self, stream: TextIO, console: Console | None = None) -> None:
-        self._console = console or Console(file=stream, markup=False, emoji=False, highlight=False)
+        self._console = console or Console(
+            file=cast("TextIO", _Enduring(stream)), markup=False, emoji=False, highlight=False
+        )
         self._latest: Progress | None = None
         self._started: RunStarted | None = None
         self._warned: set[str] = set()
@@ -61,6 +64,33 @@ class LivePanel:
 
     def _render(self) -> RenderableType:
         return panel(self._latest, self._started)
+
+
+class _Enduring:
+    """A stream that falls silent when it breaks, as a terminal that is closed does."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._broken = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, if that is possible."""
+        self._attempt(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        self._attempt(self._stream.flush)
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        if not self._broken:
+            try:
+                action()
+            except (OSError, ValueError):
+                self._broken = True
 
 
 def panel(progress: Progress | None, started: RunStarted | None) -> RenderableType:

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio.abc import Process
@@ -95,9 +97,14 @@ class Lines:
             lines.append(line)
         return "\n".join(lines)
 
-    async def until_rows(self, count: int) -> None:
-        """Read JSON progress until so many rows are accepted."""
+    async def until(self, condition: Callable[[dict[str, Any]], bool]) -> None:
+        """Read JSON progress until a report is as wanted."""
         while True:
             event = json.loads(await self.next())
-            if event["event"] == "progress" and event["report"]["rows"] >= count:
+            if event["event"] == "progress" and condition(event["report"]):
                 return
+
+    async def until_word(self, word: str) -> None:
+        """Read until a line has a word in it."""
+        while word not in await self.next():
+            pass

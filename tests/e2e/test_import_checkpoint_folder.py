@@ -7,8 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from command_line import COMMAND, environment, sdg, write_project
-from test_cli_signals import Lines, wait_for_rows
+from command_line import COMMAND, Lines, environment, sdg, write_project
 
 from sdg_stream.simulator.server import serve
 from sdg_stream.simulator.settings import Fault, FaultRule, SimulatorSettings
@@ -43,7 +42,7 @@ async def test_rows_are_taken_over_through_a_kill(tmp_path: Path) -> None:
             async with await anyio.open_process(
                 [*COMMAND, *arguments, "--progress", "json"], cwd=tmp_path, env=environment()
             ) as process:
-                await wait_for_rows(Lines(process))
+                await Lines(process).until(lambda report: report["rows"] > 0)
                 process.kill()
                 await process.wait()
     async with serve(SimulatorSettings(latency="zero"), "127.0.0.1", 0) as server:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import anyio
 import pytest
-from command_line import COMMAND, ROWS, environment, sdg, write_project
-from test_cli_signals import Lines, wait_for_rows
+from command_line import COMMAND, ROWS, Lines, environment, sdg, write_project
 
 from sdg_stream.simulator.server import serve
 from sdg_stream.simulator.settings import Fault, FaultRule, SimulatorSettings
@@ -30,7 +30,7 @@ async def test_a_run_is_followed_through_a_kill(tmp_path: Path) -> None:
             async with await anyio.open_process(
                 [*COMMAND, *command, "--overwrite"], cwd=tmp_path, env=environment()
             ) as process:
-                await wait_for_rows(Lines(process))
+                await Lines(process).until(lambda report: report["rows"] > 0)
                 running = await sdg(tmp_path, "report", "out.jsonl")
                 busy = await sdg(tmp_path, "report", "out.jsonl", "--prune-cache")
                 process.kill()
@@ -45,7 +45,7 @@ async def test_a_run_is_followed_through_a_kill(tmp_path: Path) -> None:
     assert "pending   input row 4 and all behind it" in lines
     assert lines[-2] == "This goes on from there:"
     words = shlex.split(lines[-1])
-    assert words == ["python", "-m", "sdg_stream", *command]
+    assert words == [sys.executable, "-m", "sdg_stream", *command]
     async with serve(SimulatorSettings(latency="zero"), "127.0.0.1", 0) as server:
         # the model is the same, so another address is no other teacher
         done = await sdg(tmp_path, *words[3:-1], server.url)

@@ -440,7 +440,7 @@ async def test_the_old_rows_stay_until_the_edited_ones_are_all_there(folder: Pat
         command = [*COMMAND, *RUN, "--endpoint-url", one.url, "--edited", "--progress", "json"]
         with anyio.fail_after(30):
             async with await anyio.open_process(command, cwd=folder, env=environment()) as process:
-                await Lines(process).until_rows(4)
+                await Lines(process).until(lambda report: report["rows"] == 4)
                 process.kill()
         assert (folder / "out.jsonl").read_bytes() == old
         assert len(one.asked()) == 6

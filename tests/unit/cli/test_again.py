@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-import click
 import pytest
 
+from sdg_stream.cli.demo import own_command
 from sdg_stream.cli.run import _again
 
 
@@ -27,5 +27,4 @@ def test_words_that_are_left_out(monkeypatch: pytest.MonkeyPatch, typed: str, ag
     import shlex
 
     monkeypatch.setattr(sys, "argv", ["sdg-stream", "run", *shlex.split(typed)])
-    context = click.Context(click.Command("run"), info_name="sdg-stream")
-    assert _again(context) == f"sdg-stream run {again}"
+    assert _again() == f"{own_command()} run {again}"
