@@ -168,13 +168,10 @@ def _decoded(text: str) -> Any:
 
 def _validator(name: str, schema: dict[str, Any], seconds: float) -> Any:
     """What checks replies; it gives each ``pattern`` of the schema so many seconds at most."""
-    try:
-        import jsonschema  # noqa: PLC0415 - an extra, and slow to import
-        import referencing  # noqa: PLC0415
-        from referencing.jsonschema import DRAFT202012  # noqa: PLC0415
-    except ImportError as error:
-        message = f"{name}: response_schema needs jsonschema: pip install 'sdg-stream[schema]'"
-        raise ConfigError(message) from error
+    import jsonschema  # noqa: PLC0415 - slow to import
+    import referencing  # noqa: PLC0415
+    from referencing.jsonschema import DRAFT202012  # noqa: PLC0415
+
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
         kind.check_schema(schema)

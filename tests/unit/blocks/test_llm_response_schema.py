@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -176,16 +175,6 @@ def test_useless_schemas_are_refused(shop: Workshop, keys: dict[str, Any], words
     """Mistakes in the schema are seen before the first call, and no address is opened."""
     (shop.folder / "ask.txt").write_text("[]", encoding="utf-8")
     assert words in shop.refused(LLMBlock, keys)
-
-
-def test_without_jsonschema_the_extra_is_named(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package for checking is only needed by those who use it, and says how to get it."""
-    monkeypatch.setitem(sys.modules, "jsonschema", None)
-    assert "ask: response_schema needs jsonschema: pip install 'sdg-stream[schema]'" in shop.refused(
-        LLMBlock, config()
-    )
-    shop.write("whole.yaml", "{{q}}", start_tags=[""], end_tags=[""])
-    shop.build(LLMBlock, {"config_path": "whole.yaml", "output_cols": ["a"]})
 
 
 def test_tags_are_not_needed_nor_used(shop: Workshop) -> None:
