@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from counted_teacher import COMMAND, REFUSED, Teacher, bought, environment, left_alone, simulated
 from follower import Follower
 from scenes import SCENES, Scene, write_scene
-from simulated import COMMAND, REFUSED, Teacher, bought, environment, left_alone, simulated
 
 from sdg_stream.simulator.call_log import CallLine
 
