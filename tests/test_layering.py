@@ -21,7 +21,13 @@ LAYERS = {
 }  # fmt: skip
 
 # The composition root joins what the catalog names; `python -m` is one more door to the command line.
-ALLOWED = {("pipeline", "catalog"), ("pipeline", "assembly"), ("pipeline", "durable"), ("assembly", "catalog"), ("__main__", "cli")}
+ALLOWED = {
+    ("pipeline", "catalog"),
+    ("pipeline", "assembly"),
+    ("pipeline", "durable"),
+    ("assembly", "catalog"),
+    ("__main__", "cli"),
+}
 
 
 def home_of(parts: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from sdg_stream.abc import Source, SourceItem
+from sdg_stream.abc import Source
 from sdg_stream.errors import ConfigError, RecordError
 from sdg_stream.io.jsonl import JsonlSource
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 async def items_of(source: Source) -> list[Any]:
     """Everything that a source gives."""
-    found: list[SourceItem] = []
+    found: list[Any] = []
     try:
         while batch := await source.read():
             assert len(batch) <= 256
