@@ -12,15 +12,9 @@ import orjson
 from .answers import Answers
 from .appended import Appended, Held
 from .database import Database
+from .sealed import insert_batch, seal
 
 __all__ = ["Batch", "BatchWriter"]
-
-_INSERT_BATCH = """
-insert into batches (generation, below, top, roots,
-    rows_start, rows_end, rows_crc, rows_lines, rows_member,
-    rejects_start, rejects_end, rejects_crc, rejects_lines, rejects_member)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
 
 _INSERT_KEYS = """
 insert or ignore into seen (generation, step, digest, root)
@@ -114,7 +108,7 @@ class BatchWriter:
         if batch.roots or output.data:
             top = max(batch.roots, default=0)
             values = (self._generation, batch.below, top, batch.roots.tobytes(), *fields)
-            found = connection.execute(_INSERT_BATCH, values).lastrowid
+            found = insert_batch(connection, values)
             if output.data or rejects.data:
                 data = (found, output.data, rejects.data)
                 connection.execute("insert into unsynced values (?, ?, ?)", data)
@@ -128,8 +122,13 @@ class BatchWriter:
             rows = b",".join(b"[%d,%b]" % (root, details) for root, details in batch.details)
             connection.execute(_INSERT_DETAILS, (self._generation, b"[%b]" % rows))
         connection.execute(
-            "update generations set account = ?, mark = ? where id = ?",
-            (batch.account.decode(), batch.mark.decode(), self._generation),
+            "update generations set account = ?, seal = ?, mark = ? where id = ?",
+            (
+                batch.account.decode(),
+                seal([batch.account, batch.mark]),
+                batch.mark.decode(),
+                self._generation,
+            ),
         )
         connection.execute(
             "update sessions set seconds = ?, usage = ? where id = ?",
@@ -148,10 +147,7 @@ class BatchWriter:
         )
         connection.execute("delete from batches where id >= ?", (self._second_first,))
         values = (self._generation, below, max(roots, default=0), roots.tobytes())
-        connection.execute(
-            _INSERT_BATCH.replace("(generation", "(id, generation").replace("(?", "(?, ?", 1),
-            (last, *values, *output.second(), *rejects.second()),
-        )
+        insert_batch(connection, (*values, *output.second(), *rejects.second()), last)
         self._second_roots, self._second_first = array("Q"), None
 
     def end(self, how: str, *, finished: bool) -> None:

@@ -41,7 +41,8 @@ create table if not exists generations (    -- the run, and after an edit the ru
     mark text,                              -- JSON: how much of the input was read, and its digest
     beside integer not null,                -- 1: its files lie in the run directory until it is finished
     finished integer not null default 0,
-    rejects_after integer not null default 0 -- batches up to this one wrote to a rejects file put away since
+    rejects_after integer not null default 0, -- batches up to this one wrote to a rejects file put away since
+    seal integer                            -- of account and mark; see sealed.py
 );
 create table if not exists batches (        -- roots settled at a time, and what they appended to the files
     id integer primary key,
@@ -50,7 +51,8 @@ create table if not exists batches (        -- roots settled at a time, and what
     top integer not null,                   -- the highest root of the batch
     roots blob not null,                    -- u64 each
     rows_start integer, rows_end integer, rows_crc integer, rows_lines blob, rows_member blob,
-    rejects_start integer, rejects_end integer, rejects_crc integer, rejects_lines blob, rejects_member blob
+    rejects_start integer, rejects_end integer, rejects_crc integer, rejects_lines blob, rejects_member blob,
+    seal integer not null                   -- of all the columns above but the id; see sealed.py
 );
 create table if not exists unsynced (       -- bytes of batches that may not be on the disk yet
     id integer primary key,
@@ -86,7 +88,8 @@ create table if not exists sessions (
 BUSY_SECONDS = 30.0
 CHECKPOINT_PAGES = 2048  # of 4 KiB: the WAL is folded into the database every 8 MiB
 
-_FULL, _CORRUPT, _NOT_A_DATABASE = 13, 11, 26  # SQLite's primary result codes
+_FULL = 13  # of SQLite's primary result codes
+_DAMAGED = (1, 11, 19, 20, 26)  # no such column, corrupt, constraint broken, of another type, not a database
 _BUSY = (5, 6)
 
 
@@ -98,7 +101,7 @@ class Database:
         schema: statements that make what is missing.
 
     Raises:
-        RunStateError: it is damaged, or not a database.
+        RunStateError: it is damaged, not a database, or of another format.
         OutputError: it cannot be opened or written.
     """
 
@@ -111,6 +114,7 @@ class Database:
             try:
                 self._connection.execute("pragma journal_mode=wal").fetchone()
                 self._connection.execute(f"pragma wal_autocheckpoint={CHECKPOINT_PAGES}")
+                self._check_known()
                 self._connection.executescript(f"begin; {schema} commit;")
                 self._reader = self._connect(f"{path.absolute().as_uri()}?mode=ro")
             except BaseException:
@@ -119,6 +123,13 @@ class Database:
         if new:
             sync_folder(path.parent)
         self._durable: bool | None = None
+
+    def _check_known(self) -> None:
+        """See that it is of no other format, before anything is added to it."""
+        if self._connection.execute("select 1 from sqlite_master where name = 'meta'").fetchone():
+            for (version,) in self._connection.execute("select value from meta where key = 'format'"):
+                if version != FORMAT:
+                    raise other_format(self.path, version)
 
     def _connect(self, uri: str) -> sqlite3.Connection:
         return sqlite3.connect(
@@ -209,6 +220,8 @@ class Database:
             raise
         except sqlite3.Error as error:
             raise in_words(self.path, error) from error
+        except UnicodeDecodeError as error:  # an error of SQLite's about a name that is no UTF-8
+            raise damaged(self.path, str(error)) from error
 
 
 def other_format(path: Path, version: Any) -> RunStateError:
@@ -220,14 +233,20 @@ def other_format(path: Path, version: Any) -> RunStateError:
     )
 
 
+def damaged(path: Path, words: str) -> RunStateError:
+    """What to say of a database that is not as it was written."""
+    return RunStateError(
+        f"{path} is damaged ({words}): what is settled cannot be known. The rows in the output are sound;"
+        " keep a copy of them, and start over with --overwrite"
+    )
+
+
 def in_words(path: Path, error: sqlite3.Error) -> SdgStreamError:
     """An error of SQLite as one of ours."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (_CORRUPT, _NOT_A_DATABASE):
-        return RunStateError(
-            f"{path} is damaged ({error}): what is settled cannot be known. The rows in the output are sound;"
-            " keep a copy of them, and start over with --overwrite"
-        )
+    undecodable = isinstance(error, sqlite3.OperationalError)  # without a code: text that is no UTF-8
+    code = getattr(error, "sqlite_errorcode", int(undecodable)) & 0xFF
+    if code in _DAMAGED:
+        return damaged(path, str(error))
     if code in _BUSY:
         return RunStateError(f"{path} is held by another program ({error})")
     words = "the disk is full" if code == _FULL else str(error)

@@ -28,6 +28,7 @@ from .database import Database
 from .directory import RunDirectory, sync_folder
 from .fingerprint import Facts
 from .recovery import Span, boot_id, bring_to, close_member
+from .sealed import check_batches, insert_batch, reading_json, seal
 
 __all__ = ["Generation", "Generations"]
 
@@ -89,10 +90,11 @@ class Generations:
     def all(self) -> list[Generation]:
         """The one under way beside the output first, if there is one."""
         found = self.database.rows(
-            "select id, facts, beside, finished, rejects_after, account, mark from generations"
+            "select id, facts, beside, finished, rejects_after, account, seal, mark from generations"
             " order by beside desc, id desc"
         )
-        return [self._read(*row) for row in found]
+        with reading_json(self.database.path):
+            return [self._read(*row) for row in found]
 
     def _read(
         self,
@@ -102,8 +104,11 @@ class Generations:
         finished: int,
         rejects_after: int,
         account: str | None,
+        sealed: int | None,
         mark: str | None,
     ) -> Generation:
+        if account is not None and sealed != seal([account.encode(), (mark or "").encode()]):
+            raise ValueError("the account is not as it was written")
         again = self.database.rows(
             "select root, details, again from rejected where generation = ? and again > 0", id_
         )
@@ -140,6 +145,7 @@ class Generations:
         """Bring both files to where the journal is; see :func:`~.recovery.bring_to`."""
         output, rejects = generation.files(self.directory)
         self.finish_putting_away(rejects)
+        check_batches(self.database, generation.id)
         power_lost = self.power_lost()
         generation.ends = (
             self._bring(generation, output, "rows", power_lost=power_lost),
@@ -207,12 +213,9 @@ class Generations:
         crc = zlib.crc32(closing)
         rejects_end = generation.ends[1]
         with self.database.transaction(durable=True) as connection:
-            id_ = connection.execute(
-                "insert into batches (generation, below, top, roots, rows_start, rows_end, rows_crc,"
-                " rows_lines, rejects_start, rejects_end, rejects_crc, rejects_lines)"
-                " values (?, ?, 0, x'', ?, ?, ?, x'', ?, ?, 0, x'')",
-                (generation.id, found[0][0], end, end + len(closing), crc, rejects_end, rejects_end),
-            ).lastrowid
+            rows = (end, end + len(closing), crc, b"", None)
+            rejects = (rejects_end, rejects_end, 0, b"", None)
+            id_ = insert_batch(connection, (generation.id, found[0][0], 0, b"", *rows, *rejects))
             connection.execute("insert into unsynced values (?, ?, x'')", (id_, closing))
         generation.ends = (self._bring(generation, output, "rows"), rejects_end)
 
@@ -235,7 +238,15 @@ class Generations:
             )
 
     def past(self, generation: Generation) -> Past:
-        """What earlier sessions of a generation have done."""
+        """What earlier sessions of a generation have done.
+
+        Raises:
+            RunStateError: the database is damaged.
+        """
+        with reading_json(self.database.path):
+            return self._past(generation)
+
+    def _past(self, generation: Generation) -> Past:
         id_ = generation.id
         (below,) = self.database.rows("select max(below) from batches where generation = ?", id_)[0]
         settled = Roots(below or 0)

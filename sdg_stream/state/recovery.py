@@ -104,6 +104,8 @@ class _Mending:
                 raise RunStateError(f"the journal of {self._path} has a gap before byte {span.start}")
             known = pending(span.batch)
             if known is not None:
+                if len(known) != span.end - span.start or zlib.crc32(known) != span.crc:
+                    raise RunStateError(f"the journal of {self._path} is damaged at byte {span.start}")
                 unsynced = True
                 self._restore(span, known)
             elif not self._is_sound(span):

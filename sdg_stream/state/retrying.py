@@ -10,6 +10,7 @@ import orjson
 
 from ..events import BlockReport, RunReport
 from .generations import Generation, Generations
+from .sealed import reading_json, seal
 
 __all__ = ["account_without", "put_rejects_away"]
 
@@ -28,17 +29,19 @@ def put_rejects_away(generations: Generations, generation: Generation, since: in
     )
     if not found or generation.account is None:
         return 0
-    details = {root: {**orjson.loads(text), "since": since} for root, text in found}
-    account = account_without(generation.account, details.values())
+    with reading_json(database.path):
+        details = {root: {**orjson.loads(text), "since": since} for root, text in found}
+        account = account_without(generation.account, details.values())
+    text = msgspec.json.encode(account)
     rejects = generation.files(generations.directory)[1]
     with database.transaction(durable=True) as connection:
         connection.execute(
             "update rejected set again = ? where generation = ? and again = 0", (since, generation.id)
         )
         connection.execute(
-            "update generations set account = ?, finished = 0,"
+            "update generations set account = ?, seal = ?, finished = 0,"
             " rejects_after = (select max(id) from batches) where id = ?",
-            (msgspec.json.encode(account).decode(), generation.id),
+            (text.decode(), seal([text, generation.mark or b"null"]), generation.id),
         )
         name = generations.put_away(rejects).name
         connection.execute("insert or replace into meta values ('put_away', ?)", (name,))

@@ -217,7 +217,7 @@ async def test_reading_where_nothing_can_be_written(tmp_path: Path) -> None:
         ("update meta set value = 0 where key = 'format'", "of format 0, .* an older version"),
         ("update meta set value = 'x' where key = 'format'", "of format x, .* an older version"),
         ("delete from meta where key = 'format'", "no run has begun here"),
-        ("drop table sessions", "cannot be read: no such table: sessions"),
+        ("drop table sessions", "is damaged .no such table: sessions"),
         ("update generations set account = '{]'", "is damaged"),
         ("update generations set account = '{\"roots\": []}'", "is damaged"),
         ("update sessions set usage = '[1]'", "is damaged"),
