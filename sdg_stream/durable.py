@@ -53,7 +53,12 @@ T = TypeVar("T")
 
 def can_be_resumed(output: object) -> bool:
     """Whether an output is a file of its own, rather than a sink, standard output or a device."""
-    return isinstance(output, str | Path) and (not Path(output).exists() or Path(output).is_file())
+    if not isinstance(output, str | Path):
+        return False
+    try:
+        return not Path(output).exists() or Path(output).is_file()
+    except OSError:  # a name too long: it would be one, and :func:`check_distinct` says what is wrong
+        return True
 
 
 def check_distinct(output: Path, source: Source) -> None:
@@ -61,8 +66,13 @@ def check_distinct(output: Path, source: Source) -> None:
 
     Raises:
         RunStateError: it would.
+        OutputError: the output's name cannot be that of a file.
     """
-    if output.exists() and Path(source.name).exists() and output.samefile(source.name):
+    try:
+        same = output.exists() and Path(source.name).exists() and output.samefile(source.name)
+    except OSError as error:
+        raise OutputError(f"{output}: cannot be written: {error.strerror}") from error
+    if same:
         raise RunStateError(f"{output} is the input as well; name another output")
 
 

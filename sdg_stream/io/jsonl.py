@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import anyio
 import orjson
-from anyio import to_thread
 
 from ..abc import SourceItem
 from ..errors import RecordError, RunStateError
 from ..record import Columns
+from ..threads import in_thread
 from .appending import AppendingSink
 from .json_rows import JsonRows
 from .lines import LineReader
@@ -118,7 +119,7 @@ class JsonlSource:
             ConfigError: it is missing or cannot be read.
         """
         if not self._opened:
-            await to_thread.run_sync(self._reader.open)
+            await in_thread(self._reader.open)
             self._opened = True
 
     async def read(self) -> Sequence[SourceItem]:
@@ -174,7 +175,7 @@ class JsonlSource:
             ConfigError: the file is missing or cannot be read.
         """
         await self.open()
-        return await to_thread.run_sync(self._reader.raw.difference, mark)
+        return await in_thread(partial(self._reader.raw.difference, mark))
 
     async def skip(self, roots: int) -> None:
         """Pass over the next roots without reading their JSON; what ``limit`` allows gets less by them.
@@ -210,7 +211,8 @@ class JsonlSource:
                 await anyio.wait_readable(raw.waitable)
             except PermissionError:
                 raw.waitable = None  # always ready, such as /dev/null
-        lines = await to_thread.run_sync(self._reader.read_lines)
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        lines = await in_thread(self._reader.read_lines)
         self._pending, self._done = lines or [], 0
         self._ended = lines is None
         if self._ended and self.grew and self.on_warning is not None:

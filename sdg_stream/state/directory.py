@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from weakref import WeakSet
 
 import orjson
 
@@ -65,7 +66,8 @@ class RunDirectory:
 class RunLock:
     """Held by the one run that may use a run directory; the system lets go of it when its process ends.
 
-    On network file systems it is as good as their ``flock``.
+    A process that is forked from it, such as a worker of ``multiprocessing``, does not hold it: it may live
+    on. On network file systems the lock is as good as their ``flock``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -95,6 +97,7 @@ class RunLock:
                 " output"
             ) from None
         self._descriptor = descriptor
+        _held.add(self)
         with suppress(OSError):  # a full disk: the lock holds all the same
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, orjson.dumps([os.getpid(), socket.gethostname(), time.time()]), 0)
@@ -104,6 +107,18 @@ class RunLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+_held: WeakSet[RunLock] = WeakSet()
+
+
+def _let_go_in_child() -> None:
+    for lock in list(_held):
+        lock.release()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def _lock(descriptor: int) -> None:

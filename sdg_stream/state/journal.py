@@ -21,11 +21,11 @@ from ..errors import OutputError, SdgStreamError
 from ..events import RunReport, TeacherReport
 from ..ledger import Roots, Settled, prepare_reject
 from ..record import Columns
+from ..threads import Work, in_thread
 from .answers import Answers, RememberingTeacher
 from .appended import Appended, AppendFile
 from .batches import Batch, BatchWriter
 from .database import Database
-from .threads import Work, in_thread
 
 __all__ = ["Fsync", "Journal"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +16,7 @@ from ..errors import ConfigError, RunStateError, SdgStreamError
 from ..events import RunReport
 from ..ledger import Past, Roots
 from ..record import Columns
+from ..threads import in_thread
 from .answers import Answers, RememberingTeacher
 from .appended import AppendFile
 from .database import CALLS, Database, remove_database
@@ -24,50 +24,14 @@ from .differences import differences, render
 from .directory import RunDirectory, RunLock, empty, make_private
 from .fingerprint import Facts, digest
 from .generations import Generation, Generations
-from .journal import Fsync, Journal
+from .journal import Journal
+from .keep import Keep, Wanted
 from .retrying import put_rejects_away
-from .threads import in_thread
 
-__all__ = ["FINISHED_BEFORE", "Keep", "OpenedRun", "Resume", "RunFiles", "Wanted", "look", "open_run"]
+__all__ = ["FINISHED_BEFORE", "Keep", "OpenedRun", "RunFiles", "Wanted", "look", "open_run"]
 
 FINISHED_BEFORE = "finished before"
 """Value of ``RunReport.stopped`` for a run that had nothing left to do."""
-
-Resume: TypeAlias = Literal["auto", "never", "require"]
-"""Go on with a run where there is one; refuse to; refuse not to."""
-
-
-class Keep(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do with an earlier run of the same output, and how to keep this one.
-
-    Attributes:
-        resume: whether to go on with a run.
-        overwrite: forget a run and its output.
-        edited: accept that pipeline, settings, model or input have changed.
-        retry_rejected: run roots with rejects again.
-        cache: keep and use answers.
-        cache_dir: keep them there, for several outputs to share.
-        fsync: when files are brought to the disk: once a second (``interval``), with every batch
-            (``always``), or when the system likes (``never``).
-        command: what a person types to go on, without secrets; kept for those who look at the run later.
-    """
-
-    resume: Resume = "auto"
-    overwrite: bool = False
-    edited: bool = False
-    retry_rejected: bool = False
-    cache: bool = True
-    cache_dir: Path | None = None
-    fsync: Fsync = "interval"
-    command: str = ""
-
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted of a run: how to keep it, and how many input rows and accepted rows, all told."""
-
-    keep: Keep
-    limit: int | None = None
-    target: int | None = None
 
 
 class RunFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +75,8 @@ async def look(output: Path, facts: Facts, files: RunFiles, wanted: Wanted) -> R
     directory = RunDirectory(output)
     if not directory.state.exists() or wanted.keep.overwrite:
         _check_new(directory, wanted)
+        if directory.folder.exists():
+            await in_thread(partial(_check_free, directory))
         return None
     opening = _Opening(directory, facts, files, wanted, teacher_known=False)
     try:
@@ -156,6 +122,13 @@ async def open_run(
     except BaseException:
         await in_thread(opening.close)
         raise
+
+
+def _check_free(directory: RunDirectory) -> None:
+    """See that no other run has the run directory."""
+    lock = RunLock(directory.folder)
+    lock.acquire()
+    lock.release()
 
 
 def _check_new(directory: RunDirectory, wanted: Wanted) -> None:
