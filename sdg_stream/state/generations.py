@@ -25,7 +25,7 @@ from ..ledger import Past, Redo, Roots
 from ..record import Path as RecordPath
 from ..version import __version__
 from .database import Database
-from .directory import RunDirectory, sync_folder
+from .directory import RunDirectory, make_private, sync_folder
 from .fingerprint import Facts
 from .recovery import Span, boot_id, bring_to, close_member
 from .sealed import check_batches, insert_batch, reading_json, seal
@@ -145,6 +145,7 @@ class Generations:
         """Bring both files to where the journal is; see :func:`~.recovery.bring_to`."""
         output, rejects = generation.files(self.directory)
         self.finish_putting_away(rejects)
+        make_private(rejects)
         check_batches(self.database, generation.id)
         power_lost = self.power_lost()
         generation.ends = (
