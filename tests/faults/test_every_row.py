@@ -1,4 +1,4 @@
-"""The fault catalogue has 35 rows on networks and teachers; tests are named after them."""
+"""The fault catalogue, from networks and teachers to disks and security: tests are named after its rows."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 NAMES = re.compile(r"def test_rows?_(\d\d)(?:_and_(\d\d))?_")
+ROWS = {*range(1, 74), *range(76, 87)}
+"""All but two (74, 75) on a dashboard and a report in HTML, which there are not yet."""
 
 
 def test_every_row_has_a_test_named_after_it() -> None:
-    """From a refused connection (row 1) to streams without an end (row 35)."""
+    """From a refused connection (row 1) to HTTP parsers with holes (row 86)."""
     tests = Path(__file__).parents[1]
     found = {
         int(number)
@@ -18,4 +20,4 @@ def test_every_row_has_a_test_named_after_it() -> None:
         for number in numbers
         if number
     }
-    assert set(range(1, 36)) - found == set()
+    assert ROWS - found == set()

@@ -1,4 +1,4 @@
-"""Rows 60, 61 and 65 of the fault catalogue: impossible outputs, two runs of one, state of other versions."""
+"""Rows 60, 61, 63 and 65 of the fault catalogue: what may be wrong with an output and its run directory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -133,3 +134,41 @@ async def test_row_65_state_of_another_format_is_refused(folder: Path, version: 
     assert "--overwrite" in str(caught.value)
     assert caught.value.exit_code == 6
     assert (folder / "out.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda lines: lines[:1] + lines[2:], "out.jsonl:2: the file was"),
+        (
+            lambda lines: [lines[0], lines[1].replace(b"fine", b"good"), lines[2]],
+            "out.jsonl:2: the file was",
+        ),
+        (lambda lines: lines[::-1], "out.jsonl:1: the file was"),
+        (lambda lines: [*lines, b'{"mine": 1}\n'], r"from line 4 on it holds what this run did not write"),
+        (lambda lines: lines[:2], r"ends in line 3"),
+        (lambda lines: [], r"ends in line 1"),
+    ],
+    ids=["dropped", "changed", "sorted", "added", "shortened", "emptied"],
+)
+async def test_row_63_an_output_edited_between_runs_is_refused(
+    folder: Path, edit: Callable[[list[bytes]], list[bytes]], words: str
+) -> None:
+    """Exit 6 naming the line, and nothing is touched; --edited makes it anew from answers that are kept."""
+    pipeline, output = sdg_stream.Pipeline.load(folder / "p.yaml"), folder / "out.jsonl"
+    teacher = ScriptedTeacher(lambda request: "[Answer] fine [End]")
+    await pipeline.run(folder / "in.jsonl", output, teacher)
+    written = output.read_bytes()
+    output.write_bytes(b"".join(edit(written.splitlines(keepends=True))))
+    edited = output.read_bytes()
+    with (folder / "in.jsonl").open("a") as file:
+        file.write('{"topic": "one more"}\n')
+    with pytest.raises(RunStateError, match=words) as caught:
+        await pipeline.run(folder / "in.jsonl", output, teacher)
+    assert "--edited" in str(caught.value)
+    assert output.read_bytes() == edited
+    asked = len(teacher.requests)
+    report = await pipeline.run(folder / "in.jsonl", output, teacher, edited=True)
+    assert report.rows == 4
+    assert output.read_bytes().startswith(written)
+    assert len(teacher.requests) == asked + 1
