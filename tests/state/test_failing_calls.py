@@ -115,7 +115,7 @@ def test_row_58_a_call_that_fails_ends_the_run_and_nothing_is_lost(
     golden: Golden, error: int, *, ever: bool
 ) -> None:
     """The run ends with OutputError, or had written all that counts; the next one completes the output."""
-    for number in some(range(len(golden.calls)), 20):
+    for number in some(range(len(golden.calls)), 8):
         put(golden.project.data, {})
         failing = Failing(number, error, ever=ever)
         raised = golden.session(failing)
@@ -134,7 +134,7 @@ def test_row_58_a_call_that_fails_while_a_killed_run_is_mended_loses_nothing(
     put(golden.project.data, image)
     never = Failing(NEVER, 0)
     golden.session(never)
-    for number in some(range(len(never.calls)), 20):
+    for number in some(range(len(never.calls)), 8):
         put(golden.project.data, image)
         golden.session(Failing(number, error, ever=ever))
         assert golden.text.startswith(golden.project.text()), f"call {number}"

@@ -100,7 +100,7 @@ def test_row_56_a_kill_at_any_write_loses_and_repeats_nothing(golden: Golden) ->
     Just those calls are made that are not in the journal, and ever more of them are.
     """
     disk, project, kept = golden.disk, golden.project, 0
-    for count in some(range(len(disk.calls) + 1), 60):
+    for count in some(range(len(disk.calls) + 1), 30):
         for part in disk.parts(count):
             image = disk.killed(count, part)
             put(project.data, image)
@@ -121,7 +121,7 @@ def test_row_57_a_power_loss_at_any_write_costs_what_was_not_synced(
     """
     disk, project = golden.disk, golden.project
     monkeypatch.setattr(generations, "boot_id", lambda: "the next one")
-    for seed in range(2000 if ALL else 60):
+    for seed in range(2000 if ALL else 25):
         chance = random.Random(seed)
         count = chance.randrange(len(disk.calls) + 1)
         put(project.folder / "copy" / "data", disk.synced(count))
@@ -134,7 +134,7 @@ def test_row_57_what_a_killed_session_left_is_synced_by_the_next(
 ) -> None:
     """A kill, and a power loss while the next session runs: bytes of the first one may still be in memory."""
     disk, project = golden.disk, golden.project
-    for seed in range(1000 if ALL else 30):
+    for seed in range(1000 if ALL else 12):
         chance = random.Random(seed)
         killed = chance.randrange(len(disk.calls) + 1)
         put(project.data, disk.killed(killed))

@@ -53,7 +53,7 @@ def test_row_56_an_edited_run_is_killed_anywhere_and_ends_in_the_place_of_the_ou
     disk = recorded(project, edited=True)
     wanted, rejects = project.text(), project.rejects.read_bytes()
     assert wanted != before
-    for count in some(range(len(disk.calls) + 1), 60):
+    for count in some(range(len(disk.calls) + 1), 24):
         image = disk.killed(count)
         assert image["out.jsonl"] in (before, wanted)
         put(project.data, image)
@@ -153,7 +153,7 @@ def test_row_56_a_retry_is_killed_anywhere(project: Project) -> None:
         project.run(SmallTeacher(mended=True), retry_rejected=True)
     wanted = taken_rows(project)
     begun = next(n for n, call in enumerate(disk.calls) if call.what == "move" and "rejects" in call.path)
-    for count in some(range(len(disk.calls) + 1), 40):
+    for count in some(range(len(disk.calls) + 1), 20):
         put(project.data, disk.killed(count))
         result = project.run(SmallTeacher(mended=True))
         if count > begun:
