@@ -16,11 +16,26 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line and exit with its code; what is not an error for people is a bug and says so."""
+    _hold_standard_streams()
     from .cli.app import app  # noqa: PLC0415  (nothing is imported before it is needed)
     from .cli.errors import report_bug  # noqa: PLC0415
 
     sys.excepthook = report_bug
     app()
+
+
+def _hold_standard_streams() -> None:
+    """Put the null device where a standard stream is closed (``>&-``).
+
+    Else the next file that is opened gets its number, and with it what was meant for the screen.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.dup(descriptor), "w" if descriptor else "r", encoding="utf-8"))
 
 
 def _leave_out_working_folder() -> None:

@@ -163,6 +163,8 @@ def verdict(report: RunReport, max_reject_rate: float, target: int | None = None
 
 
 async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHook) -> RunReport:
+    if job.output == STDOUT and sys.__stdout__ is None:
+        raise OutputError("standard output is closed; name a file with --output")
     async with AsyncExitStack() as stack:
         barrier = any(stage.kind == "group" for stage in pipeline.plan(job.order).stages)
         job.limits.check(barrier=barrier)
