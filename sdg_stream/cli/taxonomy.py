@@ -113,24 +113,41 @@ def diff(folder: Path, base: str) -> None:
     metavar="DIR",
     help="Where the folder preprocessed_DATE is made.",
 )
-def samples(output_dir: Path, **options: Any) -> None:
+@click.option(
+    "--chunk-tokens",
+    type=click.IntRange(min=16),
+    default=500,
+    metavar="N",
+    help="Tokens of the longest chunk that documents are cut into, with its headings.",
+)
+@click.option(
+    "--tokenizer",
+    type=FilePath,
+    metavar="PATH",
+    help="Counts them: a tokenizer.json, a model's folder with one, or a GGUF file. Without it they are"
+    " estimated, within 15 % for European languages and code, 40 % for others.",
+)
+def samples(output_dir: Path, chunk_tokens: int, tokenizer: Path | None, **options: Any) -> None:
     """Write the samples of each leaf node of TAXONOMY to a JSONL file: what the pipelines take as input."""
     from datetime import datetime
 
     from ..errors import ConfigError
     from ..observe.text import one_line, plural
+    from ..taxonomy.chunking import MarkdownChunker
     from ..taxonomy.preprocess import preprocess
+    from ..taxonomy.tokens import load_tokens
     from .signals import run_until_signal
 
+    chunker = MarkdownChunker(load_tokens(tokenizer), chunk_tokens)
     found = _read(**options)
     if not found.leaf_nodes:
         raise ConfigError(f"{options['folder']}: no leaf node has changed since {options['base']!r}")
     date = datetime.now().astimezone().strftime("%Y-%m-%dT%H_%M_%S")
     folder = output_dir / f"preprocessed_{date}"
-    written = run_until_signal(lambda: preprocess(found, folder, _fetcher(**options)), _say)
+    written = run_until_signal(lambda: preprocess(found, folder, _fetcher(**options), chunker), _say)
     _warn(written.warnings)
-    for leaf in written.left_out:
-        _say(f"warning: {leaf.file}: left out: documents cannot be cut into chunks by this version")
+    if any(leaf.kind == "knowledge" for leaf in found.leaf_nodes):
+        _say(f"documents cut by: {chunker.name}")
     total = sum(written.rows.values())
     leaves = plural(len(written.rows), "leaf node")
     click.echo(one_line(f"{plural(total, 'sample')} of {leaves} in {folder}"))

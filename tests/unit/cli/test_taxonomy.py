@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from taxonomies import KNOWLEDGE, SKILL, commit, git, knowledge, skill, write_files
 
 from sdg_stream.cli.app import app
+from sdg_stream.taxonomy.tokens import MARGIN
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -92,15 +93,23 @@ def test_diff_lists_changed_files(tmp_path: Path) -> None:
 
 
 def test_samples(sound: Path, tmp_path: Path) -> None:
-    """A file for each leaf node in a folder named after the time; what is left out is told."""
+    """A file for each leaf node in a folder named after the time; how documents were cut is told."""
     done = invoke("samples", sound, "--allow-local-repos", "--output-dir", tmp_path / "out")
     assert done.exit_code == 0, done.stderr
     [folder] = (tmp_path / "out").iterdir()
     assert folder.name.startswith("preprocessed_2")
     assert ":" not in folder.name
-    assert [file.name for file in folder.iterdir()] == ["compositional_skills_writing_haiku.jsonl"]
-    assert done.stdout == f"5 samples of 1 leaf node in {folder}\n"
-    assert f"{sound}/{KNOWLEDGE}: left out" in done.stderr
+    assert sorted(file.name for file in folder.glob("*.jsonl")) == [
+        "compositional_skills_writing_haiku.jsonl",
+        "knowledge_science_tides.jsonl",
+    ]
+    assert done.stdout == f"10 samples of 2 leaf nodes in {folder}\n"
+    assert done.stderr == f"documents cut by: markdown, up to 500 tokens by estimate ({MARGIN})\n"
+
+
+def test_the_help_says_how_far_off_the_estimate_is() -> None:
+    """In the words of the library, wherever lines break."""
+    assert MARGIN in " ".join(invoke("samples", "--help").stdout.split())
 
 
 def test_options_in_a_file(sound: Path, tmp_path: Path) -> None:
