@@ -15,7 +15,7 @@ def machine(tmp_path: Path) -> Path:
     """A machine with secrets, and with somebody's pipelines in ``work``."""
     for folder in (
         "etc",
-        "work/mine/prompts",
+        "own/mine/prompts",
         "work/pipelines/full/deep",
         "work/configs/a",
         "work/prompts",
@@ -23,23 +23,23 @@ def machine(tmp_path: Path) -> Path:
     ):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "etc/passwd").write_text("root: x\n")
-    (tmp_path / "work/mine/out.yaml").symlink_to(tmp_path / "etc/passwd")
-    (tmp_path / "work/mine/folder").symlink_to(tmp_path / "etc")
-    (tmp_path / "work/mine/in.yaml").symlink_to("prompts/p.yaml")
-    (tmp_path / "work/mine/round.yaml").symlink_to("round.yaml")
+    (tmp_path / "own/mine/out.yaml").symlink_to(tmp_path / "etc/passwd")
+    (tmp_path / "own/mine/folder").symlink_to(tmp_path / "etc")
+    (tmp_path / "own/mine/in.yaml").symlink_to("prompts/p.yaml")
+    (tmp_path / "own/mine/round.yaml").symlink_to("round.yaml")
     return tmp_path
 
 
 @pytest.mark.parametrize(
     ("base_dir", "path"),
     [
-        ("work/mine", "p.yaml"),
-        ("work/mine", "prompts/p.yaml"),
-        ("work/mine", "prompts/../p.yaml"),
-        ("work/mine", "{machine}/work/mine/prompts/p.yaml"),
-        ("work/mine", "in.yaml"),
-        ("work/mine", "../configs/a/p.yaml"),
-        ("work/mine", "../prompts/p.yaml"),
+        ("own/mine", "p.yaml"),
+        ("own/mine", "prompts/p.yaml"),
+        ("own/mine", "prompts/../p.yaml"),
+        ("own/mine", "{machine}/own/mine/prompts/p.yaml"),
+        ("own/mine", "in.yaml"),
+        ("own/mine", "../configs/a/p.yaml"),
+        ("own/mine", "../prompts/p.yaml"),
         ("work/pipelines", "../configs/a/p.yaml"),
         ("work/pipelines/full", "../../configs/a/p.yaml"),
         ("work/pipelines/full", "../prompts/p.yaml"),
@@ -60,16 +60,16 @@ def test_row_42_files_around_the_pipeline_are_found(machine: Path, base_dir: str
 @pytest.mark.parametrize(
     ("base_dir", "path"),
     [
-        ("work/mine", "/etc/passwd"),
-        ("work/mine", "{machine}/etc/passwd"),
-        ("work/mine", "../../etc/passwd"),
-        ("work/mine", "prompts/../../mine2/p.yaml"),
-        ("work/mine", "../mine2"),
-        ("work/mine", "../config/a/p.yaml"),
-        ("work/mine", "out.yaml"),
-        ("work/mine", "folder/passwd"),
-        ("work/mine", "round.yaml"),
-        ("work/mine", "a\0b"),
+        ("own/mine", "/etc/passwd"),
+        ("own/mine", "{machine}/etc/passwd"),
+        ("own/mine", "../../etc/passwd"),
+        ("own/mine", "prompts/../../mine2/p.yaml"),
+        ("own/mine", "../mine2"),
+        ("own/mine", "../config/a/p.yaml"),
+        ("own/mine", "out.yaml"),
+        ("own/mine", "folder/passwd"),
+        ("own/mine", "round.yaml"),
+        ("own/mine", "a\0b"),
         ("work/pipelines/full", "../../../etc/passwd"),
         ("work/pipelines/full", "../../mine/p.yaml"),
         ("work/pipelines", "../.ssh/p.yaml"),
@@ -95,23 +95,23 @@ def test_row_42_a_link_in_the_place_of_configs_does_not_help(machine: Path) -> N
 def test_row_36_a_file_that_is_not_there_is_a_mistake_of_who_names_it(machine: Path) -> None:
     """The problem has no file, so that it gets the place in the pipeline file."""
     with pytest.raises(ConfigError) as caught:
-        PipelineFiles(machine / "work/mine").find("gone.yaml")
+        PipelineFiles(machine / "own/mine").find("gone.yaml")
     [problem] = caught.value.problems
     assert (problem.file, problem.message) == (
         "",
-        f"{machine}/work/mine/gone.yaml: cannot be read: No such file or directory",
+        f"{machine}/own/mine/gone.yaml: cannot be read: No such file or directory",
     )
 
 
 def test_row_42_folders_can_be_allowed(machine: Path) -> None:
     """The message says which option allows it; then it is found."""
     with pytest.raises(ConfigError) as caught:
-        PipelineFiles(machine / "work/mine").find("../../etc/passwd")
+        PipelineFiles(machine / "own/mine").find("../../etc/passwd")
     assert str(caught.value) == (
-        f"'../../etc/passwd' is {machine}/etc/passwd, outside of the pipeline's folder {machine}/work/mine:"
+        f"'../../etc/passwd' is {machine}/etc/passwd, outside of the pipeline's folder {machine}/own/mine:"
         f" --allow-path {machine}/etc allows it (in Python: allow_paths)"
     )
-    files = PipelineFiles(machine / "work/mine", [machine / "etc"])
+    files = PipelineFiles(machine / "own/mine", [machine / "etc"])
     assert files.find("../../etc/passwd").read_text() == "root: x\n"
     assert files.find("out.yaml").read_text() == "root: x\n"
     assert files.found == [machine / "etc/passwd"]
