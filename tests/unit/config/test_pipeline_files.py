@@ -12,14 +12,14 @@ from sdg_stream.errors import ConfigError
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A machine with secrets, and with somebody's pipelines in ``work``."""
+    """A machine with secrets, and with somebody's pipelines in ``own``."""
     for folder in (
         "etc",
         "own/mine/prompts",
-        "work/pipelines/full/deep",
-        "work/configs/a",
-        "work/prompts",
-        "work/pipelines/prompts",
+        "own/pipelines/full/deep",
+        "own/configs/a",
+        "own/prompts",
+        "own/pipelines/prompts",
     ):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "etc/passwd").write_text("root: x\n")
@@ -40,11 +40,11 @@ def machine(tmp_path: Path) -> Path:
         ("own/mine", "in.yaml"),
         ("own/mine", "../configs/a/p.yaml"),
         ("own/mine", "../prompts/p.yaml"),
-        ("work/pipelines", "../configs/a/p.yaml"),
-        ("work/pipelines/full", "../../configs/a/p.yaml"),
-        ("work/pipelines/full", "../prompts/p.yaml"),
-        ("work/pipelines/full/deep", "../../../prompts/p.yaml"),
-        ("work/pipelines/full/deep/../deep", "../p.yaml"),
+        ("own/pipelines", "../configs/a/p.yaml"),
+        ("own/pipelines/full", "../../configs/a/p.yaml"),
+        ("own/pipelines/full", "../prompts/p.yaml"),
+        ("own/pipelines/full/deep", "../../../prompts/p.yaml"),
+        ("own/pipelines/full/deep/../deep", "../p.yaml"),
     ],
 )
 def test_row_42_files_around_the_pipeline_are_found(machine: Path, base_dir: str, path: str) -> None:
@@ -70,9 +70,9 @@ def test_row_42_files_around_the_pipeline_are_found(machine: Path, base_dir: str
         ("own/mine", "folder/passwd"),
         ("own/mine", "round.yaml"),
         ("own/mine", "a\0b"),
-        ("work/pipelines/full", "../../../etc/passwd"),
-        ("work/pipelines/full", "../../mine/p.yaml"),
-        ("work/pipelines", "../.ssh/p.yaml"),
+        ("own/pipelines/full", "../../../etc/passwd"),
+        ("own/pipelines/full", "../../mine/p.yaml"),
+        ("own/pipelines", "../.ssh/p.yaml"),
     ],
 )
 def test_row_42_other_files_are_refused(machine: Path, base_dir: str, path: str) -> None:
@@ -85,11 +85,11 @@ def test_row_42_other_files_are_refused(machine: Path, base_dir: str, path: str)
 
 def test_row_42_a_link_in_the_place_of_configs_does_not_help(machine: Path) -> None:
     """The folders beside ``pipelines`` count where they are, not where links in their place lead."""
-    (machine / "work/configs/a").rmdir()
-    (machine / "work/configs").rmdir()
-    (machine / "work/configs").symlink_to(machine / "etc")
+    (machine / "own/configs/a").rmdir()
+    (machine / "own/configs").rmdir()
+    (machine / "own/configs").symlink_to(machine / "etc")
     with pytest.raises(ConfigError, match="outside of the pipeline's folder"):
-        PipelineFiles(machine / "work/pipelines").find("../configs/passwd")
+        PipelineFiles(machine / "own/pipelines").find("../configs/passwd")
 
 
 def test_row_36_a_file_that_is_not_there_is_a_mistake_of_who_names_it(machine: Path) -> None:
