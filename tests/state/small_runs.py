@@ -143,7 +143,7 @@ class Project:
     def write_input(self, roots: int) -> None:
         """So many rows; what is there stays as it is."""
         self.roots = roots
-        rows = [{"topic": n, "kind": "abc"[n % 3]} for n in range(roots)]
+        rows = [{"topic": n, "kind": "abaa"[n % 4]} for n in range(roots)]
         self.input.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     def run(self, teacher: SmallTeacher | None = None, **keep: Any) -> Result:
