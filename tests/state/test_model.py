@@ -29,7 +29,9 @@ from sdg_stream.errors import RunStateError
 FIRST, MOST = 3, 15  # input rows
 EDITIONS = ("Question {{question}}", "Question now {{question}}")
 
-fractions = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
+anywhere = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
+near_the_end = st.integers(960, 1000).map(lambda thousandths: thousandths / 1000)
+fractions = anywhere | near_the_end
 
 
 class Leaving(SmallTeacher):
@@ -176,9 +178,10 @@ class Run(RuleBasedStateMachine):
             found = self._session(limit=limit)
             assert found["roots"] >= min(limit, self.project.roots)
 
-    @rule()
-    def retry(self) -> None:
-        """Run the roots with rejects again; with a mended teacher none is left."""
+    @rule(mend=st.booleans())
+    def retry(self, mend: bool) -> None:
+        """Run the roots with rejects again; with a teacher that was mended none is left."""
+        self.mended |= mend
         if self.edition != self.shown or not self._began():
             return
         self._session(retry_rejected=True)
@@ -223,11 +226,6 @@ class Run(RuleBasedStateMachine):
     def add_input(self, more: int) -> None:
         """More rows are added to the input."""
         self.project.write_input(min(MOST, self.project.roots + more))
-
-    @rule()
-    def mend_teacher(self) -> None:
-        """From now on it answers what it refused."""
-        self.mended = True
 
     @rule()
     def edit(self) -> None:
@@ -297,7 +295,7 @@ class RunWithBarrier(Run):
 
 CHOSEN = settings(
     max_examples=400 if ALL else 12,
-    stateful_step_count=14,
+    stateful_step_count=20,
     deadline=None,
     derandomize=not ALL,
     suppress_health_check=list(HealthCheck),
