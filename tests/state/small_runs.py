@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
 
 import anyio
@@ -26,6 +27,7 @@ from anyio.lowlevel import checkpoint
 import sdg_stream as sdg
 from sdg_stream.abc import Completion, Request
 from sdg_stream.engine import run as engine_run
+from sdg_stream.engine import stats
 from sdg_stream.errors import RecordError
 from sdg_stream.events import RunReport
 from sdg_stream.testing.scripted import Reply, ScriptedTeacher, prompt_text
@@ -193,7 +195,7 @@ _COUNTS = ("roots", "accepted", "filtered", "rejected", "pending", "roots_with_r
 
 @contextmanager
 def deterministic(*, beats: int = 4) -> Iterator[None]:
-    """Threads' work is done at once, and every sleep is one turn of the event loop.
+    """Threads' work is done at once, every sleep is one turn of the event loop, and no time passes.
 
     So a session does the same each time: it commits with each turn, and syncs with each ``beats``th commit.
     """
@@ -208,6 +210,8 @@ def deterministic(*, beats: int = 4) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(to_thread, "run_sync", at_once)
         patch.setattr(anyio, "sleep", turn)
+        patch.setattr(anyio, "current_time", lambda: 0.0)
+        patch.setattr(stats, "time", SimpleNamespace(monotonic=lambda: 0.0))
         patch.setattr(engine_run, "SYNC_SECONDS", engine_run.FLUSH_SECONDS * beats)
         yield
 
