@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
@@ -195,7 +196,7 @@ _COUNTS = ("roots", "accepted", "filtered", "rejected", "pending", "roots_with_r
 
 @contextmanager
 def deterministic(*, beats: int = 4) -> Iterator[None]:
-    """Threads' work is done at once, every sleep is one turn of the event loop, and no time passes.
+    """Threads' work is done at once, every sleep is one turn of the event loop, and clocks count looks.
 
     So a session does the same each time: it commits with each turn, and syncs with each ``beats``th commit.
     """
@@ -210,8 +211,8 @@ def deterministic(*, beats: int = 4) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(to_thread, "run_sync", at_once)
         patch.setattr(anyio, "sleep", turn)
-        patch.setattr(anyio, "current_time", lambda: 0.0)
-        patch.setattr(stats, "time", SimpleNamespace(monotonic=lambda: 0.0))
+        patch.setattr(anyio, "current_time", partial(next, count(0.0, 0.001)))
+        patch.setattr(stats, "time", SimpleNamespace(monotonic=partial(next, count(0.0, 0.001))))
         patch.setattr(engine_run, "SYNC_SECONDS", engine_run.FLUSH_SECONDS * beats)
         yield
 
