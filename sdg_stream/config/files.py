@@ -29,7 +29,8 @@ class PipelineFiles:
     """Finds the files that one pipeline names, and keeps track of them.
 
     Attributes:
-        found: the files that were found, each once, with all symbolic links followed.
+        found: the files that were found, under the names that the pipeline has for them: where symbolic
+            links lead may be another place on another machine, or after the next deployment.
 
     Args:
         base_dir: folder of the pipeline file; relative paths start there.
@@ -60,8 +61,8 @@ class PipelineFiles:
             )
         if not real.exists():
             raise ConfigError(f"{named}: cannot be read: No such file or directory")
-        if real not in self.found:
-            self.found.append(real)
+        if named not in self.found:
+            self.found.append(named)
         return named
 
 

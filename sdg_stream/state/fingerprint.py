@@ -11,7 +11,6 @@ import base64
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -46,8 +45,9 @@ def make_facts(
 
     Args:
         data: the pipeline file as YAML gave it, known to be sound. Only its blocks count.
-        folder: where the pipeline file lies; files are named from there.
-        files: every file that the blocks name. YAML and JSON count by what they say, others by their text.
+        folder: where the pipeline file lies.
+        files: every file that the blocks name, under the name that they have for it, relative ones behind
+            ``folder``. YAML and JSON count by what they say, others by their text.
         settings: the fields of :class:`~sdg_stream.config.settings.Settings`.
         model: the teacher's model; ``model_id`` of the settings wins over it, as it does in a run.
         api: how prompts are sent.
@@ -140,13 +140,9 @@ def _entry(raw: Any) -> Any:
 
 
 def _name(file: Path, folder: Path) -> str:
-    """A file's name as seen from the folder, such as ``../prompts/judge.yaml``, where they lie together."""
-    if file.is_relative_to(folder):  # folder/../prompts/judge.yaml is, too
-        return Path(os.path.normpath(file.relative_to(folder))).as_posix()
-    file, folder = file.resolve(), folder.resolve()
-    if file.parts[:2] != folder.parts[:2]:  # nothing in common but the root of the file system
-        return file.as_posix()
-    return Path(os.path.relpath(file, folder)).as_posix()
+    """A file's name as the pipeline has it: ``../prompts/judge.yaml`` from its folder, or an absolute one."""
+    inside = file.is_relative_to(folder)  # by name: folder/../prompts/judge.yaml is, too
+    return (file.relative_to(folder) if inside else file.absolute()).as_posix()
 
 
 def _content(file: Path) -> Any:

@@ -71,3 +71,17 @@ async def test_a_note_that_cannot_be_written(pipeline: sdg.Pipeline, tmp_path: P
     assert teacher.requests == []
     file.rmdir()
     assert (await pipeline.run([{"n": 1}], tmp_path / "out.jsonl", teacher)).rows == 1
+
+
+async def test_what_links_lead_to_may_move(pipeline: sdg.Pipeline, tmp_path: Path) -> None:
+    """A prompt in another folder behind the same link, as after each mounting of a volume, is no change."""
+    (tmp_path / "..first").mkdir()
+    (tmp_path / "prompt.yaml").rename(tmp_path / "..first" / "prompt.yaml")
+    (tmp_path / "prompt.yaml").symlink_to("..first/prompt.yaml")
+    output, file = tmp_path / "out.jsonl", tmp_path / "pipeline.yaml"
+    await sdg.Pipeline.load(file).run([{"n": 1}], output, ScriptedTeacher(["fine"]))
+    (tmp_path / "..first").rename(tmp_path / "..second")
+    (tmp_path / "prompt.yaml").unlink()
+    (tmp_path / "prompt.yaml").symlink_to("..second/prompt.yaml")
+    report = await sdg.Pipeline.load(file).run([{"n": 1}], output, ScriptedTeacher([]))
+    assert (report.stopped, report.rows) == ("finished before", 1)

@@ -54,7 +54,7 @@ def test_row_42_files_around_the_pipeline_are_found(machine: Path, base_dir: str
     files = PipelineFiles(machine / base_dir)
     assert files.find(named) == machine / base_dir / named
     assert files.find(named) == files.find(Path(named))
-    assert files.found == [(machine / base_dir / named).resolve()]
+    assert files.found == [machine / base_dir / named]
 
 
 @pytest.mark.parametrize(
@@ -114,4 +114,4 @@ def test_row_42_folders_can_be_allowed(machine: Path) -> None:
     files = PipelineFiles(machine / "own/mine", [machine / "etc"])
     assert files.find("../../etc/passwd").read_text() == "root: x\n"
     assert files.find("out.yaml").read_text() == "root: x\n"
-    assert files.found == [machine / "etc/passwd"]
+    assert files.found == [machine / "own/mine" / name for name in ("../../etc/passwd", "out.yaml")]

@@ -69,24 +69,22 @@ def test_comments_order_and_place_are_no_change(project: Path, tmp_path: Path) -
 
 
 def test_files_are_named_as_the_pipeline_names_them(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Found as given or resolved, from here or from elsewhere, a file has the same name."""
+    """From here or from elsewhere, wherever links lead, a file has the same name."""
     monkeypatch.chdir(project)
-    folder = project / "pipelines"
-    for start, file in (
-        (folder, folder / "../prompts/judge.yaml"),
-        (folder, project / "prompts" / "judge.yaml"),
-        (Path("pipelines"), Path("pipelines/../prompts/judge.yaml")),
-        (Path("pipelines"), Path("prompts/judge.yaml")),
-        (Path("pipelines"), project / "prompts" / "judge.yaml"),
-    ):
+    (project / "prompts" / "judge.yaml").rename(project / "stored-1")
+    (project / "prompts" / "judge.yaml").symlink_to("../stored-1")
+    for start in (project / "pipelines", Path("pipelines")):
+        file = start / "../prompts/judge.yaml"
         assert list(facts(project, folder=start, files=[file])["files"]) == ["../prompts/judge.yaml"]
-    (folder / "own.yaml").write_text("a: 1")
-    assert list(facts(project, files=[folder / "./own.yaml"])["files"]) == ["own.yaml"]
+    own = project / "pipelines" / "./own.yaml"
+    own.write_text("a: 1")
+    assert list(facts(project, files=[own])["files"]) == ["own.yaml"]
 
 
-def test_files_far_away_keep_their_whole_name(project: Path) -> None:
-    """A file that shares nothing with the pipeline's folder but the root is named absolutely."""
-    assert list(facts(project, files=[Path("/dev/null")])["files"]) == ["/dev/null"]
+def test_files_with_absolute_names_keep_them(project: Path) -> None:
+    """They stay where they are when the pipeline goes elsewhere."""
+    prompt = project / "prompts" / "judge.yaml"
+    assert list(facts(project, files=[prompt])["files"]) == [str(prompt)]
 
 
 @pytest.mark.parametrize(
