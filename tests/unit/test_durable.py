@@ -84,4 +84,4 @@ async def test_what_links_lead_to_may_move(pipeline: sdg.Pipeline, tmp_path: Pat
     (tmp_path / "prompt.yaml").unlink()
     (tmp_path / "prompt.yaml").symlink_to("..second/prompt.yaml")
     report = await sdg.Pipeline.load(file).run([{"n": 1}], output, ScriptedTeacher([]))
-    assert (report.stopped, report.rows) == ("finished before", 1)
+    assert report.rows == 1
