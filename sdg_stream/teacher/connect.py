@@ -150,7 +150,7 @@ def make_backend(
     ca_file: str | Path | None = None,
     proxy: str | None = None,
     stream: bool = False,
-) -> Backend:
+) -> AiohttpBackend | LeanBackend:
     """The wire to these URLs; call it on a running event loop.
 
     Raises:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -84,9 +84,18 @@ class AiohttpBackend:
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
     async def send(
-        self, method: str, url: str, body: bytes | None, *, headers: Mapping[str, str], timeout: float
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        *,
+        headers: Mapping[str, str],
+        timeout: float,
+        seen: Callable[[bytes], None] | None = None,
     ) -> HttpReply:
         """One request, the whole reply; see :class:`~sdg_stream.abc.Backend`.
+
+        ``seen`` is told each piece of a streamed reply as it comes.
 
         Raises:
             TeacherUnusable: a redirect, or a TLS handshake that will never succeed.
@@ -108,7 +117,7 @@ class AiohttpBackend:
                         redirect_words(url, reply.status, reply.headers.get("Location", ""))
                     )
                 if reply.status == 200 and reply.content_type == "text/event-stream":
-                    return await _read_stream(reply)
+                    return await _read_stream(reply, seen)
                 return HttpReply(reply.status, reply.headers, await _read(reply))
         except (TimeoutError, aiohttp.ClientError) as error:
             failed, cause = _failure(error, url, timeout), _harmless(error)
@@ -222,10 +231,14 @@ async def _read(reply: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
-async def _read_stream(reply: aiohttp.ClientResponse) -> HttpReply:
+async def _read_stream(
+    reply: aiohttp.ClientResponse, seen: Callable[[bytes], None] | None
+) -> HttpReply:
     """A streamed reply as if it had not been streamed."""
     streamed = StreamedReply(MAX_BODY)
     async for piece in reply.content.iter_any():
+        if seen is not None:
+            seen(piece)
         streamed.feed(piece)
         if streamed.done:
             break

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
 import anyio
@@ -77,9 +77,18 @@ class LeanBackend:
         return plain and bool(parts.hostname) and _PRINTABLE.fullmatch(url) is not None
 
     async def send(
-        self, method: str, url: str, body: bytes | None, *, headers: Mapping[str, str], timeout: float
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        *,
+        headers: Mapping[str, str],
+        timeout: float,
+        seen: Callable[[bytes], None] | None = None,
     ) -> HttpReply:
         """One request, the whole reply; see :class:`~sdg_stream.abc.Backend`.
+
+        ``seen`` is told each piece of the reply's body as it comes.
 
         Raises:
             TeacherUnusable: a redirect.
@@ -95,7 +104,7 @@ class LeanBackend:
         pool, begun = route.pool, self._loop.time()
         connection = self._idle(pool, begun) or await self._connect(pool, timeout)
         try:
-            reply = await connection.ask(request, begun + timeout, timeout)
+            reply = await connection.ask(request, begun + timeout, timeout, seen)
         except BaseException:
             connection.close()
             raise

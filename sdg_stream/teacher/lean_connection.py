@@ -46,14 +46,20 @@ class Connection(asyncio.Protocol):
         self._rest: memoryview | None = None  # of the request: what the transport does not have yet
         self._paused = False
 
-    def ask(self, request: bytes, deadline: float, timeout: float) -> asyncio.Future[HttpReply]:
+    def ask(
+        self,
+        request: bytes,
+        deadline: float,
+        timeout: float,
+        seen: Callable[[bytes], None] | None = None,
+    ) -> asyncio.Future[HttpReply]:
         """Send a request and give the future of its reply; who stops waiting for it must call :meth:`close`.
 
         The future fails with ConnectFailed, BadReply, or, at ``deadline`` (loop time), with AttemptTimeout,
-        which says how many seconds ``timeout`` were.
+        which says how many seconds ``timeout`` were. ``seen`` is told each piece of the body.
         """
         self._waiter = waiter = self._loop.create_future()
-        self._reader.begin()
+        self._reader.begin(seen)
         self._watch(deadline, timeout)
         if len(request) <= SLICE:
             self._transport.write(request)

@@ -6,7 +6,7 @@ and which replies are not taken at all, is decided here. Format: RFC 9112.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import httptools
 
@@ -62,9 +62,11 @@ class ReplyReader:
         self._bare = 0  # bytes since the last one of the body
         self._in_body = False
         self._whole = False
+        self._seen: Callable[[bytes], None] | None = None
 
-    def begin(self) -> None:
-        """Be ready for the next reply."""
+    def begin(self, seen: Callable[[bytes], None] | None = None) -> None:
+        """Be ready for the next reply; ``seen`` is told each piece of its body."""
+        self._seen = seen
         self.heard = self._in_body = self._whole = False
         self._headers, self._body = {}, []
         self._size = self._bare = 0
@@ -144,6 +146,8 @@ class ReplyReader:
         self._size += len(body)
         if self._size <= MAX_BODY:
             self._body.append(body)
+            if self._seen is not None:
+                self._seen(body)
 
     def on_message_complete(self) -> None:
         """The reply is whole, unless it was an interim one (100 to 199) that the real one follows."""
