@@ -195,10 +195,10 @@ _COUNTS = ("roots", "accepted", "filtered", "rejected", "pending", "roots_with_r
 
 
 @contextmanager
-def deterministic(*, beats: int = 4) -> Iterator[None]:
-    """Threads' work is done at once, every sleep is one turn of the event loop, and clocks count looks.
+def deterministic(*, beats: int = 4, turns: int = 1) -> Iterator[None]:
+    """Threads' work is done at once, every sleep is so many turns of the event loop, and clocks count looks.
 
-    So a session does the same each time: it commits with each turn, and syncs with each ``beats``th commit.
+    So a session does the same each time: it commits with each sleep, and syncs with each ``beats``th commit.
     """
 
     async def at_once(work: Callable[..., T], *args: Any, **_: Any) -> T:
@@ -206,7 +206,8 @@ def deterministic(*, beats: int = 4) -> Iterator[None]:
         return work(*args)
 
     async def turn(_: float) -> None:
-        await checkpoint()
+        for _ in range(turns):
+            await checkpoint()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(to_thread, "run_sync", at_once)
