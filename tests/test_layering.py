@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sdg_stream"
 
 LAYERS = {
-    "errors": 0, "record": 0, "events": 0, "version": 0,
+    "errors": 0, "record": 0, "events": 0, "version": 0, "disk": 0,
     "config": 1, "prompts": 1, "calls": 1, "threads": 1,
     "abc": 2, "ledger": 2,
     "blocks": 3, "teacher": 3, "io": 3, "engine": 3, "state": 3,

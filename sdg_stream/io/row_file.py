@@ -8,10 +8,10 @@ import select
 import stat
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from ..disk import sync_folder
 from ..errors import OutputError
 
 __all__ = ["STDOUT", "RowFile"]
@@ -95,7 +95,7 @@ class RowFile:
         except OSError as error:
             raise self._fail("cannot be brought to the disk", error) from error
         if self._new_in is not None:
-            _sync_folder(self._new_in)
+            sync_folder(self._new_in)
             self._new_in = None
 
     def close(self) -> None:
@@ -188,16 +188,6 @@ def _file_writer(file: BinaryIO) -> Callable[[memoryview], int]:
         return count
 
     return write
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a new file's entry to the disk; some file systems cannot, and need not."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _name_of(file: str | Path | BinaryIO) -> str:

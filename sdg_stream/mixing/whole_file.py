@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from ..disk import sync_folder
 from ..errors import OutputError, RunStateError
 from ..io.row_file import STDOUT, RowFile
-from ..state.directory import sync_folder
 
 __all__ = ["WholeFile", "is_replaced"]
 

@@ -13,8 +13,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ..disk import sync_folder
 from ..errors import OutputError, RunStateError, SdgStreamError
-from .directory import make_private, sync_folder
+from .directory import make_private
 
 __all__ = ["CALLS", "FORMAT", "Database", "in_words", "other_format", "remove_database"]
 

@@ -16,7 +16,7 @@ import orjson
 from ..errors import OutputError, RunStateError
 from .holder import parse_holder
 
-__all__ = ["RunDirectory", "RunLock", "empty", "make_private", "sync_folder"]
+__all__ = ["RunDirectory", "RunLock", "empty", "make_private"]
 
 
 class RunDirectory:
@@ -164,13 +164,3 @@ def empty(file: Path) -> None:
         os.truncate(file, 0)
     except OSError as error:
         raise OutputError(f"{file}: cannot be emptied: {error.strerror}") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring new and renamed entries of a folder to the disk; some file systems cannot, and need not."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

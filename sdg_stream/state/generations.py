@@ -19,13 +19,14 @@ from typing import Any
 import msgspec
 import orjson
 
+from ..disk import sync_folder
 from ..errors import OutputError
 from ..events import RunReport
 from ..ledger import Past, Redo, Roots
 from ..record import Path as RecordPath
 from ..version import __version__
 from .database import Database
-from .directory import RunDirectory, make_private, sync_folder
+from .directory import RunDirectory, make_private
 from .fingerprint import Facts
 from .recovery import Span, boot_id, bring_to, close_member
 from .sealed import check_batches, insert_batch, reading_json, seal

@@ -20,8 +20,8 @@ from typing import BinaryIO
 
 import msgspec
 
+from ..disk import sync_folder
 from ..errors import OutputError, RunStateError
-from .directory import sync_folder
 
 __all__ = ["Span", "boot_id", "bring_to"]
 
