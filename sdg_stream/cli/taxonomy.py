@@ -13,8 +13,10 @@ from .options import CONTEXT, Command, FilePath, settings_option
 
 if TYPE_CHECKING:
     from ..errors import Problem
+    from ..taxonomy.chunkers import ChunkerKind
     from ..taxonomy.clones import Fetcher
     from ..taxonomy.leaf import LeafNode, Taxonomy
+    from ..taxonomy.preprocess import Preprocessed
 
 __all__ = ["taxonomy"]
 
@@ -114,6 +116,20 @@ def diff(folder: Path, base: str) -> None:
     help="Where the folder preprocessed_DATE is made.",
 )
 @click.option(
+    "--chunker",
+    type=click.Choice(["auto", "markdown", "docling"]),
+    default="auto",
+    help="What cuts documents into chunks. 'docling' gives the chunks of InstructLab's library and needs"
+    " sdg-stream[docling] and --tokenizer; 'auto' is docling if it has both, else markdown.",
+)
+@click.option(
+    "--docling-models",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    show_default="as models/config.yaml in the data directories says",
+    help="docling's models, which it needs for PDF; nothing is downloaded.",
+)
+@click.option(
     "--chunk-tokens",
     type=click.IntRange(min=16),
     default=500,
@@ -127,27 +143,41 @@ def diff(folder: Path, base: str) -> None:
     help="Counts them: a tokenizer.json, a model's folder with one, or a GGUF file. Without it they are"
     " estimated, within 15 % for European languages and code, 40 % for others.",
 )
-def samples(output_dir: Path, chunk_tokens: int, tokenizer: Path | None, **options: Any) -> None:
+def samples(
+    output_dir: Path,
+    chunker: ChunkerKind,
+    docling_models: Path | None,
+    chunk_tokens: int,
+    tokenizer: Path | None,
+    **options: Any,
+) -> None:
     """Write the samples of each leaf node of TAXONOMY to a JSONL file: what the pipelines take as input."""
+    from contextlib import aclosing
     from datetime import datetime
 
+    from ..config.data_dirs import data_dirs
     from ..errors import ConfigError
     from ..observe.text import one_line, plural
-    from ..taxonomy.chunking import MarkdownChunker
+    from ..taxonomy.chunkers import make_chunker
     from ..taxonomy.preprocess import preprocess
-    from ..taxonomy.tokens import load_tokens
     from .signals import run_until_signal
 
-    chunker = MarkdownChunker(load_tokens(tokenizer), chunk_tokens)
+    places = data_dirs(os.environ, Path.home())
+    cutter = make_chunker(chunker, tokenizer, chunk_tokens, docling_models=docling_models, data_dirs=places)
     found = _read(**options)
     if not found.leaf_nodes:
         raise ConfigError(f"{options['folder']}: no leaf node has changed since {options['base']!r}")
     date = datetime.now().astimezone().strftime("%Y-%m-%dT%H_%M_%S")
     folder = output_dir / f"preprocessed_{date}"
-    written = run_until_signal(lambda: preprocess(found, folder, _fetcher(**options), chunker), _say)
+
+    async def write() -> Preprocessed:
+        async with aclosing(cutter):
+            return await preprocess(found, folder, _fetcher(**options), cutter)
+
+    written = run_until_signal(write, _say)
     _warn(written.warnings)
     if any(leaf.kind == "knowledge" for leaf in found.leaf_nodes):
-        _say(f"documents cut by: {chunker.name}")
+        _say(f"documents cut by: {cutter.name}")
     total = sum(written.rows.values())
     leaves = plural(len(written.rows), "leaf node")
     click.echo(one_line(f"{plural(total, 'sample')} of {leaves} in {folder}"))

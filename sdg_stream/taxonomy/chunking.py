@@ -60,6 +60,9 @@ class MarkdownChunker:
         while (chunk := await in_thread(next, chunks, None, abandon_on_cancel=True)) is not None:
             yield chunk
 
+    async def aclose(self) -> None:
+        """There is nothing to end."""
+
 
 def cut(text: str, count: Callable[[str], int], most_tokens: int, *, is_plain: bool = False) -> Iterator[str]:
     """The chunks of a text: all of it in its order, headings also where they go on above a chunk.

@@ -48,12 +48,21 @@ class LeafDocuments(msgspec.Struct, frozen=True):
 class Chunker(Protocol):
     """Cuts documents into the texts that samples are made of."""
 
+    @property
+    def name(self) -> str:
+        """What the chunks depend on beside the document, to be recorded with the samples."""
+        ...
+
     def chunks(self, document: Document) -> AsyncGenerator[str, None]:
-        """The chunks of one document in their order, none of them empty.
+        """The chunks of one document in their order, none of them empty; several may be cut at once.
 
         Raises:
             ConfigError: the document cannot be read.
         """
+        ...
+
+    async def aclose(self) -> None:
+        """End what it has started, if anything; no document is being cut any more."""
         ...
 
 

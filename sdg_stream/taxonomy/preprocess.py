@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from .leaf import KnowledgeLeaf, LeafNode, Taxonomy
 from .samples import samples, write_samples
 from .texts import read_text
 
-__all__ = ["Preprocessed", "check_documents", "preprocess"]
+__all__ = ["CHUNKER_FILE", "Preprocessed", "check_documents", "preprocess", "write_chunker"]
+
+CHUNKER_FILE = "chunker.json"
+"""Beside the samples: ``{"chunker": NAME}``; tools that take every ``*.jsonl`` pass it by."""
 
 _READERS = 2  # documents that are converted at once
 
@@ -40,7 +44,8 @@ async def preprocess(
 ) -> Preprocessed:
     """Write the samples of each leaf node to ``<name>.jsonl`` in ``folder``, documents below ``documents``.
 
-    Nothing is written before all documents are there. Without a ``chunker`` knowledge is left out.
+    Nothing is written before all documents are there. Without a ``chunker`` knowledge is left out; with one,
+    :data:`CHUNKER_FILE` tells which it was.
 
     Raises:
         ConfigError: documents cannot be fetched, with all that is wrong, or one cannot be read.
@@ -50,6 +55,8 @@ async def preprocess(
     left_out = () if chunker is not None else knowledge
     await in_thread(_make_folder, folder)
     fetched = await fetch_all(() if left_out else knowledge, fetcher, folder / "documents")
+    if chunker is not None and knowledge:
+        await in_thread(write_chunker, folder, chunker.name)
     rows: dict[str, int] = {}
     for leaf in taxonomy.leaf_nodes:
         if leaf not in left_out:
@@ -57,6 +64,24 @@ async def preprocess(
             rows[leaf.name] = await write_samples(leaf, samples(leaf, documents, chunker), folder)
     warnings = tuple(problem for found in fetched.values() for problem in found.warnings)
     return Preprocessed(rows, left_out, warnings)
+
+
+def write_chunker(folder: Path, name: str) -> None:
+    """Write which chunker has cut the documents of the samples in ``folder``; whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    file = folder / CHUNKER_FILE
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        with partial.open("wb") as opened:
+            opened.write(msgspec.json.encode({"chunker": name}) + b"\n")
+            opened.flush()
+            os.fsync(opened.fileno())
+        partial.replace(file)
+    except OSError as error:
+        raise OutputError(f"{file}: cannot be written: {error.strerror}") from error
 
 
 async def check_documents(taxonomy: Taxonomy, fetcher: Fetcher, folder: Path) -> tuple[Problem, ...]:

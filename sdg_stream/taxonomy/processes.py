@@ -14,7 +14,7 @@ import anyio
 import msgspec
 from anyio.abc import ByteReceiveStream, Process
 
-__all__ = ["NOT_FOUND", "Bounds", "Exceeded", "Finished", "bounded", "run_bounded"]
+__all__ = ["NOT_FOUND", "Bounds", "Exceeded", "Finished", "bounded", "end", "run_bounded"]
 
 _LIMITED = Path(__file__).with_name("limited.py")
 NOT_FOUND = 127
@@ -77,7 +77,7 @@ async def run_bounded(
     except TimeoutError:
         raise Exceeded(f"took longer than {bounds.seconds:g} s") from None
     finally:
-        _end(process)
+        end(process)
         with anyio.CancelScope(shield=True):
             await process.wait()
             await process.aclose()
@@ -91,7 +91,7 @@ async def _finish(process: Process, bounds: Bounds) -> Finished:
             async for data in stream:
                 into += data[: max(0, most + 1 - len(into))]
                 if into is stdout and len(into) > most:
-                    _end(process)
+                    end(process)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(read, process.stdout, stdout, bounds.output)
@@ -102,7 +102,7 @@ async def _finish(process: Process, bounds: Bounds) -> Finished:
     return Finished(code, bytes(stdout), bytes(stderr))
 
 
-def _end(process: Process) -> None:
+def end(process: Process) -> None:
     """End the program and what it has started."""
     with suppress(ProcessLookupError, PermissionError):
         if sys.platform == "win32":

@@ -17,7 +17,7 @@ from ..errors import ConfigError, Problem
 from .documents import Document
 from .processes import Bounds, Exceeded, run_bounded
 
-__all__ = ["CONVERSION", "LONGEST_TEXT", "read_text"]
+__all__ = ["CONVERSION", "INHERITED", "LONGEST_TEXT", "read_text"]
 
 LONGEST_TEXT = 64 * 1024**2
 """Bytes of the longest text of one document, in UTF-8."""
@@ -27,7 +27,8 @@ CONVERSION = Bounds(seconds=120, memory=2 * 1024**3, file_size=0, output=LONGEST
 
 PLAIN = (".md", ".markdown", ".txt")
 _CONVERT = Path(__file__).with_name("convert.py")
-_INHERITED = ("HOME", "LANG", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
+INHERITED = ("HOME", "LANG", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
+"""Of the environment, what a parser gets to know."""
 
 
 async def read_text(document: Document, bounds: Bounds = CONVERSION) -> str:
@@ -40,7 +41,7 @@ async def read_text(document: Document, bounds: Bounds = CONVERSION) -> str:
     if document.name.lower().endswith(PLAIN):
         return await in_thread(_plain, document, bounds.output)
     command = [sys.executable, "-P", str(_CONVERT), str(document.file.absolute())]
-    env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
     try:
         done = await run_bounded(command, bounds, env=env, folder=document.file.parent)
     except Exceeded as error:

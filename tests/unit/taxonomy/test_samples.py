@@ -27,6 +27,8 @@ DOCUMENTS = {"a.md": "one\n\ntwo\n", "b.md": "three\n"}
 class Paragraphs:
     """A chunk for each paragraph; knows how many it has given, and whether it was closed."""
 
+    name = "paragraphs"
+
     def __init__(self) -> None:
         self.given = 0
         self.closed = 0
@@ -40,6 +42,9 @@ class Paragraphs:
                     yield text.strip()
         finally:
             self.closed += 1
+
+    async def aclose(self) -> None:
+        """There is nothing to end."""
 
 
 async def read(tmp_path: Path, files: dict[str, Any]) -> tuple[LeafNode, ...]:
@@ -131,7 +136,7 @@ async def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 async def test_preprocessing_a_taxonomy(tmp_path: Path) -> None:
-    """A file for each leaf node, documents beside them; patterns that find nothing are warnings."""
+    """A file for each leaf node, documents and the chunker's name beside them; what finds nothing warns."""
     head = commit(tmp_path / "repo", DOCUMENTS)
     document = {"repo": str(tmp_path / "repo"), "commit": head, "patterns": ["*.md", "*.pdf"]}
     files = {SKILL: skill(), KNOWLEDGE: knowledge(document=document)}
@@ -142,9 +147,10 @@ async def test_preprocessing_a_taxonomy(tmp_path: Path) -> None:
     assert [warning.message for warning in done.warnings] == ["the pattern '*.pdf' finds no document"]
     made = sorted(file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("*.*"))
     assert made == [
-        "compositional_skills_writing_haiku.jsonl", "documents/knowledge_science_tides/a.md",
+        "chunker.json", "compositional_skills_writing_haiku.jsonl", "documents/knowledge_science_tides/a.md",
         "documents/knowledge_science_tides/b.md", "knowledge_science_tides.jsonl",
     ]  # fmt: skip
+    assert json.loads((tmp_path / "out" / "chunker.json").read_bytes()) == {"chunker": "paragraphs"}
 
 
 async def test_without_a_chunker_knowledge_is_left_out_and_told(tmp_path: Path) -> None:
