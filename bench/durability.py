@@ -5,7 +5,9 @@
 
 ``wall``: 64 slots, 200 ms a call: a run with a run directory, and one into a sink without, in turn.
 ``cpu``: a server in another process that answers at once, prompts of 2 kB rendered, replies parsed, rows
-written; milliseconds of CPU a call of this process, threads included, with and without.
+written; milliseconds of CPU a call of this process, threads included, with and without. Server and client
+each get a CPU of their own where the system lets them: threads that share a core slow each other down, which
+would count as CPU time of the side that has more of them.
 ``resume``: one more row is added to the input of a finished run; seconds until the run has made it.
 One JSON line a case.
 """
@@ -14,11 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +54,8 @@ start_tags: ["[S]", "[T]"]
 end_tags: ["[/S]", "[/T]"]
 """
 
+ALL_CPUS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
+
 ROWS = """
 version: "1.0"
 blocks:
@@ -75,10 +81,23 @@ def main() -> None:
             with simulated_teacher(*options) as url:
                 compare("wall", folder, url, arguments.calls, arguments.pairs)
         if arguments.only in (None, "cpu"):
-            with running("canned") as url:
+            with apart(), running("canned") as url, apart(first=True):
                 compare("cpu", folder, url, 5 * arguments.calls, arguments.pairs)
         if arguments.only in (None, "resume"):
             anyio.run(resume, folder, arguments.roots, backend_options={"use_uvloop": True})
+
+
+@contextmanager
+def apart(*, first: bool = False) -> Iterator[None]:
+    """On the first CPU, or on the others, with what is started inside; of one CPU nothing is made."""
+    if not hasattr(os, "sched_setaffinity") or len(before := os.sched_getaffinity(0) | ALL_CPUS) < 2:
+        yield
+        return
+    os.sched_setaffinity(0, {min(before)} if first else before - {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def compare(case: str, folder: Path, url: str, calls: int, pairs: int) -> None:
