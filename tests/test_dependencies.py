@@ -21,6 +21,7 @@ MENDED = {
     "aiohttp": "3.14.4",  # GHSA-cq5v-8q36-5273, CVE-2025-69223, CVE-2026-34518 and others
     "anyio": "4.14.2",  # CVE-2026-63374, CVE-2026-64847
     "click": "8.3.3",  # CVE-2026-7246
+    "docling-core": "2.48.4",  # its issue 482: documents that run code
     "httptools": "0.6.3",  # CVE-2024-27982, in llhttp
     "jinja2": "3.1.6",  # CVE-2025-27516
     "orjson": "3.11.6",  # CVE-2025-67221, CVE-2024-27454
