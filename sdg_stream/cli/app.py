@@ -20,6 +20,7 @@ COMMANDS = {
     "report": ("report:report", "Show what a run has done, how it ended, and how to go on."),
     "pipelines": ("pipelines:pipelines", "List, show and copy the shipped pipelines; print the JSON schema."),
     "taxonomy": ("taxonomy:taxonomy", "Check a taxonomy, list what changed, write its samples."),
+    "bench": ("bench:bench", "Measure a server: what it gives, at which concurrency; compare measurements."),
     "simulate": ("simulate:simulate", "Serve a simulated teacher."),
 }
 """Command name to where it lives in this folder, and what the list of commands says about it."""

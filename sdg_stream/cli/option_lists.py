@@ -10,7 +10,18 @@ import click
 
 from .number import NumberOrAuto
 
-__all__ = ["INPUT", "KEEP", "LIMITS", "PIPELINE", "PROBED", "SCREEN", "STRICT_INPUT", "TEACHER", "Options"]
+__all__ = [
+    "BENCHED",
+    "INPUT",
+    "KEEP",
+    "LIMITS",
+    "PIPELINE",
+    "PROBED",
+    "SCREEN",
+    "STRICT_INPUT",
+    "TEACHER",
+    "Options",
+]
 
 Options: TypeAlias = tuple[Callable[[Any], Any], ...]
 
@@ -28,7 +39,7 @@ def _variable_name(name: str) -> str:
     return name
 
 
-PROBED: Options = (
+REACHED: Options = (
     click.option("--model-id", metavar="ID", help="Model to ask; by default the only one that is listed."),
     click.option(
         "--api-key-env",
@@ -57,6 +68,10 @@ PROBED: Options = (
         metavar="URL",
         help="HTTP proxy to go through; auto takes that of the environment, which is not used otherwise.",
     ),
+)
+
+PROBED: Options = (
+    *REACHED,
     click.option(
         "--stream-replies",
         is_flag=True,
@@ -64,30 +79,48 @@ PROBED: Options = (
     ),
 )
 
+_URL = click.option(
+    "--endpoint-url",
+    multiple=True,
+    default=("http://localhost:8000/v1",),
+    metavar="URL",
+    help="OpenAI-compatible endpoint of the teacher; repeatable for replicas.",
+)
+_FAMILY = click.option(
+    "--model-family", metavar="NAME", help="Chat template family; by default from the model's name."
+)
+_WAIT_READY = click.option(
+    "--wait-ready",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    show_default="60; with --serve 600",
+    help="How long to wait for a server that is starting.",
+)
+_SERVE = click.option(
+    "--serve",
+    metavar="COMMAND",
+    help='Start this server for the run, and stop it afterwards: "vllm serve MODEL".',
+)
+_TIMEOUT = click.option(
+    "--timeout",
+    type=_POSITIVE,
+    default=600.0,
+    metavar="SECONDS",
+    help="For one attempt of a call.",
+)
+_TRANSPORT = click.option(
+    "--transport",
+    type=click.Choice(["auto", "aiohttp", "lean"]),
+    default="auto",
+    help="HTTP client; lean is for plain http:// and costs less, auto takes it where it can.",
+)
+
 TEACHER: Options = (
-    click.option(
-        "--endpoint-url",
-        multiple=True,
-        default=("http://localhost:8000/v1",),
-        metavar="URL",
-        help="OpenAI-compatible endpoint of the teacher; repeatable for replicas.",
-    ),
+    _URL,
     *PROBED,
-    click.option(
-        "--model-family", metavar="NAME", help="Chat template family; by default from the model's name."
-    ),
-    click.option(
-        "--wait-ready",
-        type=click.FloatRange(min=0),
-        metavar="SECONDS",
-        show_default="60; with --serve 600",
-        help="How long to wait for a server that is starting.",
-    ),
-    click.option(
-        "--serve",
-        metavar="COMMAND",
-        help='Start this server for the run, and stop it afterwards: "vllm serve MODEL".',
-    ),
+    _FAMILY,
+    _WAIT_READY,
+    _SERVE,
     click.option(
         "--concurrency",
         type=NumberOrAuto(),
@@ -98,13 +131,7 @@ TEACHER: Options = (
     click.option(
         "--tpm", type=_POSITIVE, metavar="N", help="Tokens a minute at most, prompts and replies together."
     ),
-    click.option(
-        "--timeout",
-        type=click.FloatRange(min=0, min_open=True),
-        default=600.0,
-        metavar="SECONDS",
-        help="For one attempt of a call.",
-    ),
+    _TIMEOUT,
     click.option(
         "--max-attempts", type=click.IntRange(min=1), default=6, metavar="N", help="Attempts for one call."
     ),
@@ -120,14 +147,24 @@ TEACHER: Options = (
         is_flag=True,
         help="With several endpoints: ask another one as well when an attempt takes very long.",
     ),
-    click.option(
-        "--transport",
-        type=click.Choice(["auto", "aiohttp", "lean"]),
-        default="auto",
-        help="HTTP client; lean is for plain http:// and costs less, auto takes it where it can.",
-    ),
+    _TRANSPORT,
     click.option(
         "--simulate", is_flag=True, help="Ask a simulated teacher in this process: replies are made up."
+    ),
+)
+
+BENCHED: Options = (
+    _URL,
+    *REACHED,
+    _FAMILY,
+    _WAIT_READY,
+    _SERVE,
+    _TIMEOUT,
+    _TRANSPORT,
+    click.option(
+        "--simulate",
+        is_flag=True,
+        help="Measure a simulated teacher, in a process of its own: to try it out.",
     ),
 )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .option_lists import INPUT, KEEP, LIMITS, PIPELINE, PROBED, SCREEN, TEACHER, Options
+from .option_lists import BENCHED, INPUT, KEEP, LIMITS, PIPELINE, PROBED, SCREEN, TEACHER, Options
 
 if TYPE_CHECKING:
     from ..config.yaml import Document
@@ -24,6 +24,7 @@ __all__ = [
     "Command",
     "FilePath",
     "allow_path_option",
+    "bench_options",
     "endpoint_options",
     "input_options",
     "keep_options",
@@ -86,6 +87,13 @@ def settings_option(function: F) -> F:
 def teacher_options(function: F) -> F:
     """How the teacher is reached and asked."""
     for option in reversed(TEACHER):
+        function = option(function)
+    return function
+
+
+def bench_options(function: F) -> F:
+    """How a teacher is reached that is measured."""
+    for option in reversed(BENCHED):
         function = option(function)
     return function
 

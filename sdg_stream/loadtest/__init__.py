@@ -1,0 +1,1 @@
+"""The load test of an endpoint: a closed-loop sweep over concurrency, and what it tells."""
