@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial, wraps
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import anyio
 import msgspec
-from anyio import to_thread
 
 from .abc import Sink, Source, Teacher
 from .config.settings import Settings
@@ -25,26 +23,22 @@ from .io.jsonl import JsonlSink, JsonlSource
 from .io.mark import InputMark
 from .io.row_file import RowFile
 from .ledger import Ledger
-from .state.directory import RunDirectory, make_private
 from .state.fingerprint import Facts, make_facts
 from .state.opening import Keep, OpenedRun, RunFiles, Wanted, open_run
-from .version import __version__
 
 __all__ = [
     "begin",
     "can_be_resumed",
     "check_distinct",
     "check_input",
-    "closed_on_error",
     "facts_of",
-    "finished_before",
-    "going_on_words",
     "importing",
     "in_own_task",
+    "ledger_closed_on_error",
     "opened_sink",
     "run_files",
+    "source_closed_on_error",
     "wanted_of",
-    "write_run_file",
 ]
 
 P = ParamSpec("P")
@@ -209,7 +203,7 @@ async def begin(
     teacher: Teacher | None,
     asking: Sequence[int],
     check: Callable[[], Awaitable[None]],
-) -> OpenedRun:
+) -> OpenedRun | RunReport:
     """Open the run directory of an output, and the input as far as earlier sessions have read it.
 
     Args:
@@ -220,6 +214,9 @@ async def begin(
         teacher: who is asked, if anybody.
         asking: positions of the blocks that ask.
         check: looks whether the input can be used at all; where that can be, before anything is written.
+
+    Returns:
+        The run, or the account of one that has nothing left to do.
 
     Raises:
         ConfigError, RunStateError, OutputError: it cannot begin; nothing is left open.
@@ -232,8 +229,8 @@ async def begin(
     if twice:
         await check()
     opened = await open_run(output, facts, files, wanted, teacher=teacher, asking=asking)
-    if not twice:
-        async with closed_on_error(opened.ledger):
+    if not twice and isinstance(opened, OpenedRun):
+        async with ledger_closed_on_error(opened.ledger):
             _expect(source, opened.mark)
             await check()
     return opened
@@ -264,59 +261,22 @@ def in_own_task(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[An
 
 
 @asynccontextmanager
-async def closed_on_error(ledger: Ledger | None) -> AsyncIterator[None]:
+async def ledger_closed_on_error(ledger: Ledger) -> AsyncIterator[None]:
     """Close a ledger when what is done with it before the run fails."""
     try:
         yield
     except BaseException as error:
-        if ledger is not None:
-            with anyio.CancelScope(shield=True):
-                await ledger.aclose(None, type(error).__name__)
+        with anyio.CancelScope(shield=True):
+            await ledger.aclose(None, type(error).__name__)
         raise
 
 
-def write_run_file(output: Path, facts: Mapping[str, Any], report: RunReport | None) -> None:
-    """``run.json``: what runs (JSON-able facts, without secrets), and the account of it when it has ended.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    path = RunDirectory(output).run_file
-    new = path.with_name(path.name + ".new")
-    text = json.dumps(
-        {"version": __version__, **facts, "report": report and msgspec.to_builtins(report)}, indent=2
-    )
-    make_private(new)
+@asynccontextmanager
+async def source_closed_on_error(source: Source) -> AsyncIterator[None]:
+    """The same for an input, which may not be open yet."""
     try:
-        new.write_text(text + "\n", encoding="utf-8")
-        new.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-async def finished_before(report: RunReport, source: str, output: str) -> RunReport:
-    """The account of a run that has nothing left to do.
-
-    It also goes into ``run.json``, where it is missing if the process was killed as it ended.
-    """
-    report = msgspec.structs.replace(report, input=source, output=output)
-    await to_thread.run_sync(_complete_run_file, Path(output), report)
-    return report
-
-
-def _complete_run_file(output: Path, report: RunReport) -> None:
-    try:
-        facts = json.loads(RunDirectory(output).run_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
-    if facts.pop("report", report) is None:
-        write_run_file(output, facts, msgspec.structs.replace(report, stopped=""))
-
-
-def going_on_words(opened: OpenedRun) -> str:
-    """What is said of a run that does not begin anew; empty for one that does."""
-    settled, again = len(opened.past.settled), len(opened.past.redo)
-    if not settled:
-        return ""
-    words = f"going on with this run: {settled:,} roots were settled before"
-    return f"{words}, {again:,} of them with rejects are run again" if again else words
+        yield
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await source.aclose()
+        raise

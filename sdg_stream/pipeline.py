@@ -6,15 +6,13 @@ templates, regular expressions, block types. Blocks are built anew for each run,
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import anyio
 import msgspec
-from anyio import to_thread
 
 from .abc import Sink, Source, Teacher
 from .assembly import Blocks, asking
@@ -26,16 +24,14 @@ from .durable import (
     can_be_resumed,
     check_distinct,
     check_input,
-    closed_on_error,
     facts_of,
-    finished_before,
-    going_on_words,
     importing,
     in_own_task,
+    ledger_closed_on_error,
     opened_sink,
     run_files,
+    source_closed_on_error,
     wanted_of,
-    write_run_file,
 )
 from .engine.columns import ColumnFlow
 from .engine.limits import Limits
@@ -43,15 +39,15 @@ from .engine.plain import PlainLedger
 from .engine.plan import Order, Plan, make_plan
 from .engine.run import Engine
 from .errors import ConfigError, Problem
-from .events import EventHook, Notice, RunReport, RunStarted
+from .events import EventHook, Notice, RunReport
 from .io.checkpoint_source import CheckpointSource
 from .io.iterables import IterableSource
-from .io.jsonl import JsonlSink, JsonlSource
+from .io.jsonl import JsonlSource
 from .io.stream import RowStream
-from .ledger import Ledger, Past, Roots
 from .record import Columns
+from .session import Session, finished_before
 from .state.fingerprint import Facts
-from .state.opening import Keep, OpenedRun, Wanted, look
+from .state.opening import Keep, Wanted, look
 
 __all__ = ["Pipeline"]
 
@@ -196,54 +192,22 @@ class Pipeline:
         """
         hook = hook or self._hook
         keep = msgspec.structs.replace(keep or Keep(), **fields)
-        reading = _as_source(source)
-        if isinstance(reading, JsonlSource) and reading.on_warning is None:
-            reading.on_warning = self._warn
-        if limits:
-            limits.check(barrier=self.plan(order).barriers > 0)
-            if limits.counts_tokens and teacher is not None and not hasattr(teacher, "tokens_used"):
-                raise ConfigError("a token or cost limit needs a teacher that counts tokens (tokens_used)")
-        imported = importing(reading, import_checkpoint, self.plan(order), hook)
+        plan = self.plan(order)
+        _check_limits(limits, plan, teacher)
+        reading = _as_source(source, self._warn)
+        imported = importing(reading, import_checkpoint, plan, hook)
         fed = imported or reading
-        wanted = wanted_of(keep, limit, limits)
-        try:
-            ledger, opened = await self._begin(reading, imported, output, teacher, wanted)
-            if opened.finished is not None:
+        async with source_closed_on_error(fed):
+            session = await self._open(reading, imported, output, teacher, wanted_of(keep, limit, limits))
+            if isinstance(session, RunReport):
                 await fed.aclose()
-                return await finished_before(opened.finished, reading.name, str(output))
-            note = partial(self._note, opened, reading.name, str(output), keep.command)
-            async with closed_on_error(ledger):
-                engine = self._engine(
-                    fed,
-                    ledger,
-                    opened.teacher or teacher,
-                    order=order,
-                    limit=limit,
-                    limits=limits,
-                    past=opened.past,
-                    hook=hook,
-                )
-                await note(None)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await fed.aclose()
-            raise
-        if hook is not None:
-            stages = tuple(engine.plan.lines())
-            hook(
-                RunStarted(
-                    pipeline=self.name,
-                    stages=stages,
-                    input=reading.name,
-                    output=str(ledger.output),
-                    settled_before=len(opened.past.settled) - len(opened.past.redo),
-                    retried=opened.retried,
-                )
-            )
-            if going_on := going_on_words(opened):
-                hook(Notice(code="going_on", message=going_on))
+                return await finished_before(session, reading.name, str(output))
+            async with ledger_closed_on_error(session.ledger):
+                engine = self._engine(fed, session, order=order, hook=hook, limit=limit, limits=limits)
+                await session.note(None)
+        session.tell(hook, engine.plan)
         report = await engine.run()
-        await note(report)
+        await session.note(report)
         return report
 
     @in_own_task
@@ -280,19 +244,27 @@ class Pipeline:
         finally:
             await reading.aclose()
 
-    async def _begin(
+    async def _open(
         self,
         source: Source,
         imported: CheckpointSource | None,
         output: str | Path | Sink[Any],
         teacher: Teacher | None,
         wanted: Wanted,
-    ) -> tuple[Ledger, OpenedRun]:
-        """Check the input, and open what is written to; with nothing left to do the ledger is of no use."""
+    ) -> Session | RunReport:
+        """Check the input, and open what is written to; the account, if nothing is left to do."""
         check = partial(check_input, source, self.check, imported)
+        facts = {
+            "pipeline": self.name,
+            "file": str(self.file),
+            "input": source.name,
+            "output": str(output),
+            "command": wanted.keep.command,
+            "settings": msgspec.to_builtins(self.settings),
+        }
         if not isinstance(output, str | Path) or not can_be_resumed(output):
             await check()
-            return PlainLedger(await opened_sink(output)), OpenedRun(past=Past(settled=Roots()))
+            return Session(ledger=PlainLedger(await opened_sink(output)), teacher=teacher, facts=facts)
         opened = await begin(
             source,
             Path(output),
@@ -302,22 +274,16 @@ class Pipeline:
             asking=asking(self._blocks.build(None)),
             check=check,
         )
-        return opened.ledger or PlainLedger(JsonlSink("-")), opened
-
-    async def _note(
-        self, opened: OpenedRun, source: str, output: str, command: str, report: RunReport | None
-    ) -> None:
-        """Write ``run.json``, if there is a run directory: before the run without a report, then with it."""
-        facts = {
-            "pipeline": self.name,
-            "file": str(self.file),
-            "input": source,
-            "output": output,
-            "command": command,
-            "settings": msgspec.to_builtins(self.settings),
-        }
-        if opened.ledger is not None:
-            await to_thread.run_sync(write_run_file, Path(output), facts, report)
+        if isinstance(opened, RunReport):
+            return opened
+        return Session(
+            ledger=opened.ledger,
+            teacher=opened.teacher,
+            facts=facts,
+            past=opened.past,
+            retried=opened.retried,
+            output=Path(output),
+        )
 
     async def _facts(self, teacher: Teacher | None, imported: CheckpointSource | None) -> Facts:
         """What decides the rows of a run, the input aside."""
@@ -341,9 +307,8 @@ class Pipeline:
         records are asked for only as fast as rows are taken.
         """
         stream = RowStream()
-        engine = self._engine(
-            _as_source(rows), PlainLedger(stream), teacher, order=order, hook=hook or self._hook
-        )
+        session = Session(ledger=PlainLedger(stream), teacher=teacher, facts={})
+        engine = self._engine(_as_source(rows), session, order=order, hook=hook or self._hook)
         return stream.running(engine.run)
 
     def _warn(self, code: str, message: str) -> None:
@@ -357,33 +322,44 @@ class Pipeline:
     def _engine(
         self,
         source: Source,
-        ledger: Ledger,
-        teacher: Teacher | None,
+        session: Session,
         *,
         order: Order,
         hook: EventHook | None,
-        past: Past | None = None,
         limit: int | None = None,
         limits: Limits | None = None,
     ) -> Engine:
+        teacher = session.teacher
         if teacher is None and self.uses_teacher:
             raise ConfigError(f"{self.name} asks a teacher; give one, see sdg_stream.connect")
-        report = getattr(teacher, "report", None)
         return Engine(
             make_plan(self._blocks.build(teacher), order),
             name=self.name,
             source=source,
-            ledger=ledger,
-            past=past,
+            ledger=session.ledger,
+            past=session.past,
             slots=(lambda: 64) if teacher is None else (lambda: teacher.slots),
             hook=hook,
             limit=limit,
             limits=limits,
             tokens=lambda: getattr(teacher, "tokens_used", (0, 0)),
             provenance=PROVENANCE_COLUMN if self.settings.provenance else None,
-            teacher_report=report,
+            teacher_report=getattr(teacher, "report", None),
             halt=getattr(teacher, "halt", None),
         )
+
+
+def _check_limits(limits: Limits | None, plan: Plan, teacher: Teacher | None) -> None:
+    """See whether a run can be held within its limits.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if limits is None:
+        return
+    limits.check(barrier=plan.barriers > 0)
+    if limits.counts_tokens and teacher is not None and not hasattr(teacher, "tokens_used"):
+        raise ConfigError("a token or cost limit needs a teacher that counts tokens (tokens_used)")
 
 
 def _name_of(path: Path) -> str:
@@ -392,9 +368,13 @@ def _name_of(path: Path) -> str:
     return path.relative_to(root).with_suffix("").as_posix() if path.is_relative_to(root) else str(path)
 
 
-def _as_source(source: Input) -> Source:
+def _as_source(source: Input, warn: Callable[[str, str], None] | None = None) -> Source:
+    """What is to be read; ``warn`` is told what is odd about a file, unless somebody else is."""
     if isinstance(source, str | Path):
-        return JsonlSource(source)
+        source = JsonlSource(source)
+    if isinstance(source, JsonlSource):
+        source.on_warning = source.on_warning or warn
+        return source
     if isinstance(source, Iterable):
         return IterableSource(source)
     return IterableSource(source) if isinstance(source, AsyncIterable) else source

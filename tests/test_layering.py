@@ -14,7 +14,8 @@ LAYERS = {
     "config": 1, "prompts": 1, "calls": 1, "threads": 1,
     "abc": 2, "ledger": 2,
     "blocks": 3, "teacher": 3, "io": 3, "engine": 3, "state": 3,
-    "catalog": 4, "assembly": 4, "durable": 4, "pipeline": 4, "taxonomy": 4, "mixing": 4, "selection": 4,
+    "catalog": 4, "assembly": 4, "durable": 4, "session": 4, "pipeline": 4,
+    "taxonomy": 4, "mixing": 4, "selection": 4,
     "": 5, "cluster": 5, "generate": 5, "loadtest": 5,
     "observe": 6, "simulator": 6, "testing": 6,
     "cli": 7, "__main__": 7,
@@ -25,6 +26,7 @@ ALLOWED = {
     ("pipeline", "catalog"),
     ("pipeline", "assembly"),
     ("pipeline", "durable"),
+    ("pipeline", "session"),
     ("assembly", "catalog"),
     ("__main__", "cli"),
 }

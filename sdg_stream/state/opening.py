@@ -14,7 +14,7 @@ import msgspec
 from ..abc import Teacher
 from ..errors import ConfigError, RunStateError, SdgStreamError
 from ..events import RunReport
-from ..ledger import Past, Roots
+from ..ledger import Past
 from ..record import Columns
 from ..threads import in_thread
 from .answers import Answers, RememberingTeacher
@@ -52,15 +52,22 @@ class RunFiles(msgspec.Struct, frozen=True, kw_only=True):
     longer: Callable[[bytes], bool]
 
 
-class OpenedRun(msgspec.Struct):
-    """A run that can begin or go on, or one that has nothing to do."""
+class OpenedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that can begin or go on.
+
+    Attributes:
+        past: what earlier sessions have done.
+        mark: how much of the input they have read.
+        ledger: to be closed by whoever opened the run.
+        teacher: who finds what was answered before; None if nobody is asked.
+        retried: roots with rejects that are run again from this session on.
+    """
 
     past: Past
-    mark: bytes | None = None
-    ledger: Journal | None = None
-    teacher: RememberingTeacher | None = None
-    finished: RunReport | None = None
-    retried: int = 0
+    mark: bytes | None
+    ledger: Journal
+    teacher: RememberingTeacher | None
+    retried: int
 
 
 async def look(output: Path, facts: Facts, files: RunFiles, wanted: Wanted) -> RunReport | None:
@@ -94,7 +101,7 @@ async def open_run(
     *,
     teacher: Teacher | None,
     asking: Sequence[int],
-) -> OpenedRun:
+) -> OpenedRun | RunReport:
     """Open the run directory of an output.
 
     Args:
@@ -104,6 +111,9 @@ async def open_run(
         wanted: what is to be done.
         teacher: who is asked, if anybody.
         asking: positions of the blocks that ask.
+
+    Returns:
+        The run, or the account of one that is finished, with nothing left to do and nothing left open.
 
     Raises:
         RunStateError: another run has it, it does not fit, or it was damaged or edited.
@@ -116,7 +126,7 @@ async def open_run(
         finished = await opening.nothing_left(chosen)
         if finished is not None:
             await in_thread(opening.close)
-            return OpenedRun(past=Past(settled=Roots()), finished=finished)
+            return finished
         generation = await in_thread(partial(opening.enter, chosen))
         return await opening.opened(generation, teacher, asking)
     except BaseException:
