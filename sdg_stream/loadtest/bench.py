@@ -21,7 +21,7 @@ from ..teacher.lean import LeanBackend
 from ..teacher.preflight import PreflightReport, preflight
 from ..teacher.redaction import proxy_secrets, without
 from ..version import __version__
-from .knee import plateau, recommended, unit_of
+from .knee import curve_of, noise_of, plateau, recommended, unit_of
 from .load import Wire
 from .questions import Questions, from_requests, read_prompts
 from .recording import Recorder, record_prompts
@@ -166,8 +166,8 @@ def assembled(
 ) -> BenchReport:
     """Levels, and what follows from them."""
     unit = unit_of(levels)
-    curve = {level.concurrency: float(getattr(level, unit)) for level in levels}
-    chosen, best = recommended(curve), plateau(curve)
+    curve = curve_of(levels, unit)
+    chosen, best = recommended(curve, noise_of(levels)), plateau(curve)
     bound = any(level.client.bound for level in levels if level.concurrency >= (chosen or 0))
     rate = "output tokens/s" if unit == "output_tokens_per_s" else "requests/s"
     knee = ""

@@ -70,11 +70,11 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Phases(msgspec.Struct, frozen=True, kw_only=True):
-    """Least lengths of warm-up and window, in seconds, and of the window in requests a worker."""
+    """Least lengths of warm-up and window, in seconds, and of the window in requests."""
 
     warmup: float = 3.0
     duration: float = 15.0
-    least: float = 1.0
+    requests: int = 0
 
     @property
     def longest_window(self) -> float:
@@ -140,7 +140,7 @@ class Load:
                 client.begin()
                 begin, done = time.monotonic(), len(self._samples)
                 await self._meter.look()
-                self._window = _Countdown(max(1, round(phases.least * self._workers)))
+                self._window = _Countdown(max(phases.requests, self._workers))
                 await anyio.sleep(phases.duration)
                 await self._window.met(phases.longest_window - phases.duration)
                 self._end = end = time.monotonic()

@@ -110,6 +110,7 @@ class Level(Rates, frozen=True, kw_only=True):
         first_token: seconds to the first text, where replies are streamed.
         inter_token: mean seconds between two tokens of a reply, where replies are streamed: from the first
             text to the last, by the tokens of the reply but one.
+        noise: relative standard error of the deciding rate, as far as the replies' own scatter makes it.
         tokens_estimated: the server told no ``usage`` for some replies: pieces of a stream are counted then.
         steady: warm-up and window went as they should; if not, a note says why.
         client: what the measuring cost.
@@ -129,6 +130,7 @@ class Level(Rates, frozen=True, kw_only=True):
     inter_token: Percentiles | None = None
     prompt_tokens_mean: float = 0.0
     output_tokens_mean: float = 0.0
+    noise: float = 0.0
     tokens_estimated: bool = False
     steady: bool = True
     client: ClientShare = ClientShare()

@@ -1,11 +1,15 @@
 """The sweep: level after level, until a higher one cannot help; then the gap at the knee is closed.
 
+How much replies scatter is learnt from the levels before: where it is much, windows last until the rate is
+known to 2 %, or four times as long as was asked for.
+
 With ``repeat`` all levels are measured again, in the same order, so that a slow change of the server or the
 machine shows as spread and not as a knee. Whatever ends the sweep, what has been measured stays.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
@@ -13,12 +17,12 @@ from typing import Any
 import msgspec
 
 from ..teacher.sockets import ensure_sockets
-from .knee import between, unit_of, useless
+from .knee import NOISE, between, curve_of, noise_of, unit_of, useless
 from .load import Load, LoadedWindow, Phases, Wire
 from .questions import Questions
 from .results import Level, Rates, Spread
 from .server_view import ServerMeter
-from .window import Sample, measured
+from .window import Sample, measured, scatter
 
 __all__ = ["Plan", "Sweep", "combined", "level_of"]
 
@@ -78,6 +82,7 @@ class Sweep:
         self._pages = pages
         self._begins, self._ends, self._samples = begins, ends, samples
         self._runs: dict[int, list[Level]] = {}
+        self._scatter = 0.0
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -120,8 +125,8 @@ class Sweep:
         step = self._questions.choices
         for _ in range(_MOST_REFINEMENTS):
             levels = self.levels
-            unit = unit_of(levels)
-            following = between({level.concurrency: getattr(level, unit) for level in levels}, step)
+            curve = curve_of(levels, unit_of(levels))
+            following = between(curve, noise_of(levels), step=step)
             if following is None:
                 return
             await self._measure(self._workers_for(following))
@@ -135,8 +140,14 @@ class Sweep:
         runs = self._runs.get(concurrency, [])
         self._begins(concurrency, len(runs) + 1)
         meter = ServerMeter(self._wire.backend, self._pages)
-        loaded = await Load(self._wire, self._questions, workers, meter).run(self._plan.phases)
+        needed = math.ceil((self._scatter / NOISE) ** 2)
+        phases = msgspec.structs.replace(self._plan.phases, requests=needed)
+        loaded = await Load(self._wire, self._questions, workers, meter).run(phases)
         level = level_of(loaded, workers, concurrency)
+        strays = scatter(loaded.samples, loaded.begin, loaded.end, unit_of([level]))
+        self._scatter = max(self._scatter, strays)
+        if level.completed:
+            level = msgspec.structs.replace(level, noise=self._scatter / math.sqrt(level.completed))
         self.sent += len(loaded.samples)
         self._runs.setdefault(concurrency, []).append(level)
         self._samples(concurrency, loaded.samples)
@@ -186,6 +197,7 @@ def combined(runs: Sequence[Level]) -> Level:
         **{name: _medians([getattr(run, name) for run in runs]) for name in _STRUCTS},
         completed=sum(run.completed for run in runs),
         errors={kind: sum(run.errors.get(kind, 0) for run in runs) for kind in kinds},
+        noise=_median(run.noise for run in runs) / math.sqrt(len(runs)),
         tokens_estimated=any(run.tokens_estimated for run in runs),
         steady=all(run.steady for run in runs),
         spread={

@@ -13,11 +13,16 @@ jumps by a whole wave of requests when these begin together and take equally lon
 continuous batching. Both agree with Little's law, requests in flight = rate x latency, in the long run; this
 count does so in every window.
 
+*Noise.* The rate of ``n`` requests is a ratio, what they brought by the time they took, so its relative
+standard error is about ``scatter / sqrt(n)``; scatter is how much single requests stray from that ratio (the
+ratio estimate of Cochran, "Sampling Techniques", 3rd edition, 1977, section 6.4).
+
 *Latencies* are those of all requests that were answered in the window, whenever they were sent.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
@@ -26,7 +31,7 @@ import msgspec
 
 from .results import Percentiles, Rates
 
-__all__ = ["Sample", "Window", "measured", "percentiles", "rates"]
+__all__ = ["Sample", "Window", "measured", "percentiles", "rates", "scatter"]
 
 
 class Sample(msgspec.Struct, gc=False):
@@ -109,6 +114,29 @@ def rates(samples: Iterable[Sample], begin: float, end: float) -> Rates:
         output_tokens_per_s=output / seconds,
         total_tokens_per_s=(prompt + output) / seconds,
     )
+
+
+def scatter(samples: Iterable[Sample], begin: float, end: float, unit: str) -> float:
+    """How much the requests that succeeded in a window stray from its rate; 0 for fewer than two.
+
+    Args:
+        samples: may lie anywhere.
+        begin: of the window.
+        end: of the window.
+        unit: the rate, by its name in :class:`~.results.Rates`.
+    """
+    tokens = unit == "output_tokens_per_s"
+    pairs = [
+        (sample.output_tokens if tokens else 1, sample.ended - sample.sent)
+        for sample in samples
+        if begin < sample.ended <= end and not sample.error
+    ]
+    brought, taken = sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
+    if len(pairs) < 2 or not brought or taken <= 0:
+        return 0.0
+    ratio = brought / taken
+    squares = sum((got - ratio * took) ** 2 for got, took in pairs)
+    return math.sqrt(len(pairs) * squares) / brought
 
 
 def percentiles(values: Iterable[float]) -> Percentiles:

@@ -25,7 +25,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """A line through points.
 
     ``kind`` is its CSS class; ``labels`` stand beside its points, as far
-    as there is room."""
+    as there is room.
+    """
 
     name: str
     kind: str
