@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         TeacherUnusable,
     )
     from .events import Event, EventHook, RunReport
+    from .generation.generation import Generation
+    from .generation.report import GenerationOptions, GenerationReport
     from .pipeline import Pipeline
     from .record import Columns, Record
     from .state.opening import Keep
@@ -48,6 +50,9 @@ __all__ = [
     "Event",
     "EventHook",
     "Flow",
+    "Generation",
+    "GenerationOptions",
+    "GenerationReport",
     "GroupBlock",
     "Keep",
     "Limits",
@@ -75,6 +80,8 @@ _HOMES = {
     "engine.limits": "Limits",
     "errors": "ConfigError OutputError RecordError RunStateError SdgStreamError TeacherUnusable",
     "events": "Event EventHook RunReport",
+    "generation.generation": "Generation",
+    "generation.report": "GenerationOptions GenerationReport",
     "pipeline": "Pipeline",
     "record": "Columns Record",
     "state.opening": "Keep",

@@ -239,7 +239,7 @@ class Pipeline:
                 return None
             check_distinct(Path(output), reading)
             wanted = wanted_of(keep or Keep(), limit, limits)
-            found = await look(Path(output), await self._facts(None, imported), files, wanted)
+            found = await look(Path(output), await self._facts(None, reading, imported), files, wanted)
             return found and await finished_before(found, reading.name, str(output))
         finally:
             await reading.aclose()
@@ -269,7 +269,7 @@ class Pipeline:
             source,
             Path(output),
             wanted,
-            facts=await self._facts(teacher, imported),
+            facts=await self._facts(teacher, source, imported),
             teacher=teacher,
             asking=asking(self._blocks.build(None)),
             check=check,
@@ -285,10 +285,19 @@ class Pipeline:
             output=Path(output),
         )
 
-    async def _facts(self, teacher: Teacher | None, imported: CheckpointSource | None) -> Facts:
-        """What decides the rows of a run, the input aside."""
+    def facts(self, teacher: Teacher | None = None) -> Facts:
+        """What decides the rows that come of an input: content of files and settings, as plain data."""
         found, data = self._blocks.files.found, self._file.document.data
-        facts = facts_of(data, self.file.parent, found, self.settings, teacher)
+        return facts_of(data, self.file.parent, found, self.settings, teacher)
+
+    async def _facts(
+        self, teacher: Teacher | None, source: Source, imported: CheckpointSource | None
+    ) -> Facts:
+        """What decides the rows of a run, and of the input what is known before it is read."""
+        facts = self.facts(teacher)
+        identity = getattr(source, "identity", "")
+        if identity:
+            facts["input"] = {"identity": identity}
         if imported is not None:
             facts["imported checkpoint"] = await imported.digest()
         return facts

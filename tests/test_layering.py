@@ -16,9 +16,9 @@ LAYERS = {
     "blocks": 3, "teacher": 3, "io": 3, "engine": 3, "state": 3,
     "catalog": 4, "assembly": 4, "durable": 4, "session": 4, "pipeline": 4,
     "taxonomy": 4, "mixing": 4, "selection": 4,
-    "": 5, "cluster": 5, "generate": 5, "loadtest": 5,
-    "observe": 6, "simulator": 6, "testing": 6,
-    "cli": 7, "__main__": 7,
+    "cluster": 5, "generation": 5, "loadtest": 5,
+    "observe": 6, "simulator": 6, "testing": 6, "compat": 6,
+    "": 7, "cli": 7, "__main__": 7,
 }  # fmt: skip
 
 # The composition root joins what the catalog names; `python -m` is one more door to the command line.

@@ -7,12 +7,13 @@ from typing import Any, NoReturn
 
 import click
 
-from .. import __version__
+from ..version import __version__
 
 __all__ = ["COMMANDS", "App", "app"]
 
 COMMANDS = {
     "run": ("run:run", "Run a pipeline over records; without arguments: a demo."),
+    "generate": ("generate:generate", "Make training data of a taxonomy: the whole job."),
     "check": ("check:check", "List every mistake before a run; look whether an endpoint can be used."),
     "plan": ("plan:plan", "Show the stages that a pipeline compiles to."),
     "mix": ("mix:mix", "Mix the datasets of a recipe into one training file."),

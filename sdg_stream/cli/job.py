@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from contextlib import AsyncExitStack
@@ -16,28 +15,24 @@ from ..abc import Teacher
 from ..config.settings import Settings
 from ..durable import can_be_resumed
 from ..engine.limits import BUDGETS, Limits
-from ..errors import ConfigError, OutputError, SdgStreamError
-from ..events import Event, EventHook, Progress, RunFinished, RunReport
+from ..errors import OutputError, SdgStreamError
+from ..events import EventHook, RunReport
 from ..io.jsonl import JsonlSink, JsonlSource
-from ..observe.progress import Mode, Screen, choose_mode, open_screen
+from ..observe.progress import Mode, Screen
 from ..observe.summary import FirstRejects, summary
 from ..observe.text import count, one_line, plural
 from ..pipeline import Pipeline
 from ..state.opening import FINISHED_BEFORE, Keep
-from ..teacher.connect import connect
+from .connection import TeacherOptions, connected
 from .errors import EXIT_BUDGET, EXIT_UNSATISFIED, reader_left
-from .logs import LogHook, configure_logging
-from .serve import serving
+from .logs import configure_logging
+from .showing import Latest, hooks_of, saved, screen_of, told
 from .signals import Stopped, run_until_signal
 
 __all__ = ["Job", "perform", "verdict"]
 
 
 STDIN = STDOUT = "-"
-_WAIT_READY = 60.0  # seconds
-_WAIT_SERVED = 600.0
-_SIMULATED_FAMILY = "mixtral"
-_SIMULATED_TOKENS_PER_S = 300.0  # of a slot: a small model on a large accelerator; nobody waits for a demo
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,40 +54,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     allow_path: tuple[Path, ...] = ()
     num_instructions: int
     max_num_tokens: int | None
-    endpoint_url: tuple[str, ...]
-    model_id: str | None
-    model_family: str | None
-    api: Literal["auto", "completions", "chat"]
-    concurrency: int | Literal["auto"]
-    rpm: float | None = None
-    tpm: float | None = None
-    timeout: float
-    max_attempts: int
-    max_outage: float = 120.0
-    hedge: bool = False
-    transport: Literal["auto", "aiohttp", "lean"] = "auto"
-    simulate: bool
-    wait_ready: float | None = None
-    serve: str | None = None
-    ca_file: Path | None = None
-    proxy: str | None = None
-    stream_replies: bool = False
+    teacher: TeacherOptions
     progress: Mode
     log_level: str
     log_json: bool
     notes: tuple[tuple[str, str], ...] = ()
     again: str = ""
-
-
-class Latest:
-    """A hook that keeps the last account of the run, for when the run does not come to return one."""
-
-    report: RunReport | None = None
-
-    def __call__(self, event: Event, /) -> None:
-        """Take one event."""
-        if isinstance(event, Progress | RunFinished):
-            self.report = event.report
 
 
 def perform(job: Job, api_key: str | None) -> int:
@@ -103,21 +70,19 @@ def perform(job: Job, api_key: str | None) -> int:
     Raises:
         BrokenPipeError: the reader of standard output left early.
     """
-    screen = _screen(job)
+    # Rows and a panel on one terminal: lines, then.
+    screen = screen_of(job.progress, terminal=not (job.output == STDOUT and sys.stdout.isatty()))
     configure_logging(screen, job.log_level, as_json=job.log_json and job.progress != "json")
     first, latest = FirstRejects(), Latest()
-    hooks: list[EventHook] = [screen, first, latest]
-    if job.progress != "json":
-        hooks.append(LogHook())
+    hook = hooks_of(screen, first, latest, log=job.progress != "json")
     try:
         for level, words in job.notes:
             screen.line(f"{'warning' if level == 'warning' else 'note'}: {words}")
-        hook = _fan_out(hooks)
         pipeline = _load(job, hook)
-        report = run_until_signal(lambda: _run(job, pipeline, api_key, hook), partial(_told, screen))
+        report = run_until_signal(lambda: _run(job, pipeline, api_key, hook), partial(told, screen))
     except Stopped as stopped:
         _close(job, screen, latest.report, first)
-        screen.line(f"Stopped by {stopped}. {_saved(latest.report)}{_going_on(job)}")
+        screen.line(f"Stopped by {stopped}. {saved(latest.report)}{_going_on(job)}")
         return stopped.exit_code
     except Exception as error:
         screen.close()
@@ -125,8 +90,8 @@ def perform(job: Job, api_key: str | None) -> int:
             raise BrokenPipeError from error
         _close(job, screen, latest.report, first)
         if latest.report is not None and isinstance(error, SdgStreamError):
-            saved = "" if isinstance(error, OutputError) else _saved(latest.report)  # it says so itself
-            error.add_note(f"{saved}{_going_on(job)}".strip())
+            words = "" if isinstance(error, OutputError) else saved(latest.report)  # it says so itself
+            error.add_note(f"{words}{_going_on(job)}".strip())
         raise
     finally:
         screen.close()
@@ -181,26 +146,7 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
                 return found
         teacher: Teacher | None = None
         if pipeline.uses_teacher:
-            urls = await _endpoints(job, api_key, hook, stack)
-            connection = connect(
-                urls,
-                model=job.model_id,
-                api=job.api,
-                api_key=api_key,
-                concurrency=job.concurrency,
-                rpm=job.rpm,
-                tpm=job.tpm,
-                timeout=job.timeout,
-                max_attempts=job.max_attempts,
-                max_outage=job.max_outage,
-                hedge=job.hedge,
-                wait_ready=_wait_ready(job),
-                ca_file=job.ca_file,
-                proxy=job.proxy,
-                stream=job.stream_replies,
-                transport=job.transport,
-                hook=hook,
-            )
+            connection = connected(job.teacher, api_key, server_log=_server_log(job), hook=hook)
             teacher = await stack.enter_async_context(connection)
         output: str | JsonlSink = job.output
         if output == STDOUT:
@@ -223,42 +169,6 @@ def _input(job: Job) -> JsonlSource:
     return JsonlSource(job.input, strict=job.strict_input, max_bad=job.max_bad_input)
 
 
-async def _endpoints(
-    job: Job, api_key: str | None, hook: EventHook, stack: AsyncExitStack
-) -> tuple[str, ...]:
-    """The URLs to ask; what ``--serve`` or ``--simulate`` start there lives as long as the run."""
-    if job.serve is not None:
-        if job.simulate:
-            raise ConfigError("--serve and --simulate exclude each other")
-        server = serving(
-            job.serve,
-            job.endpoint_url[0],
-            _server_log(job),
-            wait_ready=_wait_ready(job),
-            ca_file=job.ca_file,
-            proxy=job.proxy,
-            secrets=[api_key] if api_key else [],
-            hook=hook,
-        )
-        await stack.enter_async_context(server)
-    if not job.simulate:
-        return job.endpoint_url
-    from ..simulator.server import serve
-    from ..simulator.settings import SimulatorSettings
-
-    slots = 64 if job.concurrency == "auto" else job.concurrency
-    settings = SimulatorSettings(slots=slots, decode_tokens_per_s=_SIMULATED_TOKENS_PER_S)
-    simulated = await stack.enter_async_context(serve(settings, "127.0.0.1", 0))
-    return (simulated.url,)
-
-
-def _wait_ready(job: Job) -> float:
-    """Seconds; a server of our own has its model to load."""
-    if job.wait_ready is not None:
-        return job.wait_ready
-    return _WAIT_READY if job.serve is None else _WAIT_SERVED
-
-
 def _server_log(job: Job) -> Path:
     """In the run directory, or in a new folder if there is none."""
     if job.output == STDOUT:
@@ -268,8 +178,8 @@ def _server_log(job: Job) -> Path:
 
 def _load(job: Job, hook: EventHook) -> Pipeline:
     settings = Settings(
-        model_id=job.model_id,
-        model_family=job.model_family or (_SIMULATED_FAMILY if job.simulate else None),
+        model_id=job.teacher.model_id,
+        model_family=job.teacher.family,
         num_instructions=job.num_instructions,
         max_num_tokens=job.max_num_tokens,
         provenance=job.provenance,
@@ -277,30 +187,11 @@ def _load(job: Job, hook: EventHook) -> Pipeline:
     return Pipeline.load(job.pipeline, settings, plugins=job.plugins, allow_paths=job.allow_path, hook=hook)
 
 
-def _screen(job: Job) -> Screen:
-    shared = job.output == STDOUT and sys.stdout.isatty()  # rows and a panel on one terminal: lines, then
-    terminal = sys.stderr.isatty() and not shared
-    mode = choose_mode(job.progress, terminal=terminal, dumb=os.environ.get("TERM") == "dumb")
-    return open_screen(mode, sys.stderr)
-
-
 def _close(job: Job, screen: Screen, report: RunReport | None, first: FirstRejects) -> None:
     """End the progress and show the account; with JSON events it came as ``run_finished``."""
     screen.close()
     if report is not None and job.progress != "json":
         screen.line(f"\n{summary(report, first)}\n")
-
-
-def _told(screen: Screen, words: str) -> None:
-    """Words about a signal: the panel goes first, since a second signal leaves no time for it."""
-    screen.close()
-    screen.line(words)
-
-
-def _saved(report: RunReport | None) -> str:
-    if report is None:
-        return "Nothing was written."
-    return f"{plural(report.rows, 'row')} of settled roots saved in {one_line(report.output)}."
 
 
 def _finished(report: RunReport) -> str:
@@ -317,11 +208,3 @@ def _going_on(job: Job) -> str:
     if not can_be_resumed(job.output) or not job.again:
         return ""
     return f"\nThis goes on from there:\n  {job.again}"
-
-
-def _fan_out(hooks: list[EventHook]) -> EventHook:
-    def tell(event: Event, /) -> None:
-        for hook in hooks:
-            hook(event)
-
-    return tell

@@ -13,6 +13,7 @@ from .number import NumberOrAuto
 __all__ = [
     "BENCHED",
     "INPUT",
+    "JOB_KEEP",
     "KEEP",
     "LIMITS",
     "PIPELINE",
@@ -224,24 +225,35 @@ LIMITS: Options = (
     ),
 )
 
+_RESUME = click.option(
+    "--resume",
+    type=click.Choice(["auto", "never", "require"]),
+    default="auto",
+    help="Go on with what is not finished: where there is any, not at all, or in any case.",
+)
+_EDITED = click.option(
+    "--edited",
+    is_flag=True,
+    help="Accept that pipeline, model, settings or input have changed: only what that reaches is asked"
+    " again, and the new rows replace the old ones at the end.",
+)
+_RETRY = click.option(
+    "--retry-rejected", is_flag=True, help="Run the input rows with rejects again; new rows are added."
+)
+_NO_CACHE = click.option("--no-cache", is_flag=True, help="Keep no answers, and use none that were kept.")
+_FSYNC = click.option(
+    "--fsync",
+    type=click.Choice(["interval", "always", "never"]),
+    default="interval",
+    help="Bring rows to the disk once a second, always, or when the system likes.",
+)
+
 KEEP: Options = (
-    click.option(
-        "--resume",
-        type=click.Choice(["auto", "never", "require"]),
-        default="auto",
-        help="Go on with an unfinished run of this output: where there is one, not at all, or in any case.",
-    ),
-    click.option(
-        "--edited",
-        is_flag=True,
-        help="Accept that pipeline, model, settings or input have changed: only what that reaches is asked"
-        " again, and the new rows replace the old ones at the end.",
-    ),
-    click.option(
-        "--retry-rejected", is_flag=True, help="Run the input rows with rejects again; new rows are added."
-    ),
+    _RESUME,
+    _EDITED,
+    _RETRY,
     click.option("--overwrite", is_flag=True, help="Forget an existing output and its run."),
-    click.option("--no-cache", is_flag=True, help="Keep no answers, and use none that were kept."),
+    _NO_CACHE,
     click.option(
         "--cache-dir",
         type=click.Path(path_type=Path, file_okay=False),
@@ -254,13 +266,10 @@ KEEP: Options = (
         metavar="DIR",
         help="Take over the rows that InstructLab's library left here, in data_checkpoint_*.jsonl files.",
     ),
-    click.option(
-        "--fsync",
-        type=click.Choice(["interval", "always", "never"]),
-        default="interval",
-        help="Bring rows to the disk once a second, always, or when the system likes.",
-    ),
+    _FSYNC,
 )
+
+JOB_KEEP: Options = (_RESUME, _EDITED, _RETRY, _NO_CACHE, _FSYNC)
 
 SCREEN: Options = (
     click.option(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .option_lists import BENCHED, INPUT, KEEP, LIMITS, PIPELINE, PROBED, SCREEN, TEACHER, Options
+from .option_lists import BENCHED, INPUT, JOB_KEEP, KEEP, LIMITS, PIPELINE, PROBED, SCREEN, TEACHER, Options
 
 if TYPE_CHECKING:
     from ..config.yaml import Document
@@ -27,6 +27,7 @@ __all__ = [
     "bench_options",
     "endpoint_options",
     "input_options",
+    "job_keep_options",
     "keep_options",
     "limit_options",
     "pick",
@@ -128,6 +129,13 @@ def pipeline_options(function: F) -> F:
 def keep_options(function: F) -> F:
     """Options on what to do with an earlier run, and how to keep this one."""
     for option in reversed(KEEP):
+        function = option(function)
+    return function
+
+
+def job_keep_options(function: F) -> F:
+    """The same for a job of many outputs."""
+    for option in reversed(JOB_KEEP):
         function = option(function)
     return function
 

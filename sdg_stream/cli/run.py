@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from .hidden import without_hidden
 from .options import (
     CONTEXT,
     Command,
@@ -25,6 +21,7 @@ from .options import (
     settings_option,
     teacher_options,
 )
+from .typed import again, api_key, notes
 
 __all__ = ["run"]
 
@@ -81,6 +78,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     """
     from ..engine.limits import Limits
     from ..state.opening import Keep
+    from .connection import TeacherOptions
     from .demo import Demo
     from .job import Job, perform
 
@@ -97,10 +95,11 @@ def run(ctx: click.Context, /, **options: Any) -> None:
         if not options[name]:
             raise click.UsageError(hint.format(name=ctx.find_root().info_name))
     options["limits"] = pick(Limits, options)
-    options["again"] = _again()
+    options["again"] = again("run")
     options["keep"] = pick(Keep, {**options, "cache": not options["no_cache"], "command": options["again"]})
-    job = pick(Job, {**options, "notes": _notes(ctx, options, demo=demo is not None)})
-    code = perform(job, _api_key(options))
+    options["teacher"] = pick(TeacherOptions, options)
+    job = pick(Job, {**options, "notes": notes(ctx, options, demo=demo is not None)})
+    code = perform(job, api_key(options))
     if demo is not None and code == 0:
         demo.close()
     ctx.exit(code)
@@ -113,50 +112,7 @@ _NEEDED = {
 }
 
 
-_LEFT_OUT = frozenset({"--overwrite", "--retry-rejected"})  # a second time they would undo or repeat
-_LEFT_OUT_WITH_VALUE = frozenset({"--api-key", "--resume"})
-
-
 def _pipeline_name(argument: str | None, option: str | None) -> str | None:
     if argument is not None and option is not None and argument != option:
         raise click.UsageError("two pipelines are named: give PIPELINE or --pipeline")
     return argument if argument is not None else option
-
-
-def _again() -> str:
-    """The command that goes on, for a shell: as it was typed, but for secrets and for what is done once."""
-    from .demo import own_command
-
-    words, value_of_left_out = ["run"], False
-    for word in sys.argv[2:]:
-        option, has_value, _ = word.partition("=")
-        if not value_of_left_out and option not in _LEFT_OUT and option not in _LEFT_OUT_WITH_VALUE:
-            words.append(word)
-        value_of_left_out = option in _LEFT_OUT_WITH_VALUE and not has_value
-    return " ".join([own_command(), *(shlex.quote(without_hidden(word)) for word in words)])
-
-
-def _api_key(options: dict[str, Any]) -> str | None:
-    """The key itself: never shown, never kept in a struct that could be printed."""
-    if options["simulate"]:
-        return None
-    return options["api_key"] or os.environ.get(options["api_key_env"]) or None
-
-
-def _notes(ctx: click.Context, options: dict[str, Any], *, demo: bool) -> tuple[tuple[str, str], ...]:
-    """What is worth a word about the options themselves: level and words."""
-    notes = []
-    if options["simulate"] and not demo:  # which says so itself
-        notes.append(("info", "the teacher is SIMULATED: its replies have the right form and mean nothing"))
-    if ctx.get_parameter_source("api_key") is ParameterSource.COMMANDLINE:
-        notes.append(
-            ("warning", "others on this machine can see a key on the command line; use --api-key-env")
-        )
-    chosen_key = ctx.get_parameter_source("api_key_env") is not ParameterSource.DEFAULT
-    if chosen_key and not options["simulate"] and not _api_key(options):
-        notes.append(("warning", "the variable that --api-key-env names is not set: calls go without a key"))
-    for name in ("batch_size", "num_cpus"):
-        if options[name] is not None:
-            option = name.replace("_", "-")
-            notes.append(("info", f"--{option} is ignored: rows stream through all blocks at once"))
-    return tuple(notes)

@@ -198,10 +198,9 @@ def _read(folder: Path, base: str, yaml_rules: Path | None, allow_local_repos: b
 
 def _fetcher(documents_cache: Path | None, allow_local_repos: bool, **_: Any) -> Fetcher:
     from ..taxonomy.clones import Fetcher
+    from .documents_cache import documents_cache as cache_folder
 
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    cache = documents_cache or Path(home).expanduser() / "sdg-stream" / "documents"
-    return Fetcher(cache.absolute(), local_repos=allow_local_repos)
+    return Fetcher(cache_folder(documents_cache), local_repos=allow_local_repos)
 
 
 def _look_at_documents(found: Taxonomy, fetcher: Fetcher) -> Sequence[Problem]:

@@ -20,10 +20,24 @@ UNWRITABLE = b"?"  # what stands in the digest for a row that JSON cannot hold
 
 
 class IterableSource:
-    """Implements :class:`~sdg_stream.abc.Source` over an iterable of mappings; each is copied."""
+    """Implements :class:`~sdg_stream.abc.Source` over an iterable of mappings; each is copied.
 
-    def __init__(self, rows: Iterable[Columns] | AsyncIterable[Columns], name: str = "<iterable>") -> None:
+    Args:
+        rows: to go on with a run, they must be the same again.
+        name: what messages call it.
+        identity: short text that differs where rows do, known before they are read; with it a run can be gone
+            on with other rows (``edited``). Empty if nothing is known.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[Columns] | AsyncIterable[Columns],
+        name: str = "<iterable>",
+        *,
+        identity: str = "",
+    ) -> None:
         self.name = name
+        self.identity = identity
         self._later: AsyncIterator[Columns] | None = None
         self._now: Iterator[Columns] = iter(())
         self._meter: Meter | None = None

@@ -33,7 +33,9 @@ class LeafRows:
     Reads the file once at the start.
 
     Args:
-        file: JSONL; the first row tells the leaf node's name and type.
+        file: JSONL; the first row tells the leaf node's name and type, unless they are given.
+        leaf: the name.
+        knowledge: whether it is of type knowledge.
 
     Attributes:
         leaf: the leaf node's path with ``_`` between folders.
@@ -46,7 +48,7 @@ class LeafRows:
         ConfigError: the file cannot be read, or a line is not sound, or the name could not name a file.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, leaf: str | None = None, knowledge: bool | None = None) -> None:
         self.leaf = _UNKNOWN
         self.knowledge = False
         self.count = 0
@@ -55,7 +57,7 @@ class LeafRows:
         self._file = file
         for number, row in enumerate(read_sound_rows(file)):
             if not number:
-                self._introduce(row)
+                self._introduce(row, leaf, knowledge)
             reason = unusable(row, knowledge=self.knowledge)
             if reason:
                 self.left_out[reason] += 1
@@ -121,12 +123,12 @@ class LeafRows:
                 seen.add(number)
                 yield row
 
-    def _introduce(self, row: Columns) -> None:
-        name = row.get("leaf_node_path", _UNKNOWN)
+    def _introduce(self, row: Columns, leaf: str | None, knowledge: bool | None) -> None:
+        name = row.get("leaf_node_path", _UNKNOWN) if leaf is None else leaf
         if not isinstance(name, str):
             raise ConfigError(f"{self._file}: leaf_node_path of the first row is no text")
         self.leaf = part_of_a_name(name, f"{self._file}: leaf_node_path")
-        self.knowledge = row.get("leaf_node_type") == "knowledge"
+        self.knowledge = row.get("leaf_node_type") == "knowledge" if knowledge is None else knowledge
 
 
 def usable_rows(file: Path, *, knowledge: bool) -> Iterator[Columns]:

@@ -103,17 +103,21 @@ class TrainingFiles:
         """What has been added, by name."""
         return [leaf.files for leaf in self._sorted()]
 
-    def add_leaf(self, generated: Path) -> LeafFiles:
+    def add_leaf(
+        self, generated: Path, *, leaf: str | None = None, knowledge: bool | None = None
+    ) -> LeafFiles:
         """Write ``node_datasets_<suffix>/<leaf>...`` of one leaf node; nothing if no row can be used.
 
         Args:
             generated: its generated rows, JSONL, complete.
+            leaf: its name; by default that in the first row.
+            knowledge: whether it is of type knowledge; by default as the first row says.
 
         Raises:
             ConfigError: the file is not sound, or is of a leaf node that another file was of.
             OutputError: a file cannot be written.
         """
-        rows = LeafRows(generated)
+        rows = LeafRows(generated, leaf=leaf, knowledge=knowledge)
         known = self._leaves.get(rows.leaf)
         if known is not None and known.generated != generated:
             raise ConfigError(f"{known.generated} and {generated} are of one leaf node, {rows.leaf!r}")

@@ -39,9 +39,10 @@ class Document(msgspec.Struct, frozen=True):
 
 
 class LeafDocuments(msgspec.Struct, frozen=True):
-    """The documents of a leaf node, and which of its patterns find nothing."""
+    """The documents of a leaf node, the whole hash of their commit, and which of its patterns find nothing."""
 
     documents: tuple[Document, ...]
+    commit: str
     warnings: tuple[Problem, ...] = ()
 
 
@@ -117,7 +118,7 @@ async def fetch_documents(leaf: KnowledgeLeaf, fetcher: Fetcher, folder: Path) -
     if problems:
         raise ConfigError(problems)
     documents = tuple(Document(file.path, place) for file, place in places)
-    return LeafDocuments(documents, tuple(_problem(leaf, words) for words in missed))
+    return LeafDocuments(documents, clone.commit, tuple(_problem(leaf, words) for words in missed))
 
 
 def _choose(patterns: Sequence[str], files: Sequence[TreeFile]) -> tuple[list[TreeFile], list[str]]:

@@ -14,7 +14,7 @@ from ..io.jsonl import JsonlSink
 from .documents import Chunker, Document
 from .leaf import KnowledgeLeaf, KnowledgeSeed, LeafNode, SkillLeaf, SkillSeed
 
-__all__ = ["samples", "write_samples"]
+__all__ = ["columns_of", "samples", "write_samples"]
 
 
 async def samples(
@@ -45,6 +45,14 @@ async def samples(
         raise ConfigError(
             Problem(file=leaf.file, line=leaf.line, message="there is no text in the documents")
         )
+
+
+def columns_of(leaf: LeafNode) -> list[str]:
+    """The columns that every sample of a leaf node has, known before there is any."""
+    if isinstance(leaf, SkillLeaf):
+        return list(_skill_sample(leaf, leaf.seeds[0]))
+    seed = min(leaf.seeds, key=lambda seed: len(seed.questions_and_answers))
+    return list(_knowledge_sample(leaf, "", seed))
 
 
 def _knowledge_sample(leaf: KnowledgeLeaf, chunk: str, seed: KnowledgeSeed) -> dict[str, Any]:

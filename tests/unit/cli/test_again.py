@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from sdg_stream.cli.demo import own_command
-from sdg_stream.cli.run import _again
+from sdg_stream.cli.typed import again
 
 
 @pytest.mark.parametrize(
-    ("typed", "again"),
+    ("typed", "wanted"),
     [
         ("p.yaml -i in -o out", "p.yaml -i in -o out"),
         ("p.yaml --overwrite -o out", "p.yaml -o out"),
@@ -22,9 +22,9 @@ from sdg_stream.cli.run import _again
         ("p.yaml -o 'my out' --limit=3", "p.yaml -o 'my out' --limit=3"),
     ],
 )
-def test_words_that_are_left_out(monkeypatch: pytest.MonkeyPatch, typed: str, again: str) -> None:
+def test_words_that_are_left_out(monkeypatch: pytest.MonkeyPatch, typed: str, wanted: str) -> None:
     """Starting over, running rejects again and keys are said once; the rest stays as it was typed."""
     import shlex
 
     monkeypatch.setattr(sys, "argv", ["sdg-stream", "run", *shlex.split(typed)])
-    assert _again() == f"{own_command()} run {again}"
+    assert again("run") == f"{own_command()} run {wanted}"

@@ -57,7 +57,7 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "words"), [("chekc", "did you mean 'check'?"), ("zzz", "commands: run, check")]
+    ("typed", "words"), [("chekc", "did you mean 'check'?"), ("zzz", "commands: run, generate")]
 )
 def test_unknown_command_names_the_nearest(typed: str, words: str) -> None:
     """A typo in a command is a usage error with a way out."""

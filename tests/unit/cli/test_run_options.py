@@ -51,10 +51,15 @@ def test_defaults(performed: Performed) -> None:
     """What is not said has one good default."""
     assert invoke(NEEDED).exit_code == 0
     job = performed.job
-    assert job.endpoint_url == ("http://localhost:8000/v1",)
-    assert (job.order, job.api, job.concurrency, job.num_instructions) == ("input", "auto", "auto", 30)
-    assert (job.max_reject_rate, job.timeout, job.max_attempts) == (0.5, 600.0, 6)
-    assert (job.progress, job.limit, job.keep.overwrite, job.simulate, job.notes) == (
+    assert job.teacher.endpoint_url == ("http://localhost:8000/v1",)
+    assert (job.order, job.teacher.api, job.teacher.concurrency, job.num_instructions) == (
+        "input",
+        "auto",
+        "auto",
+        30,
+    )
+    assert (job.max_reject_rate, job.teacher.timeout, job.teacher.max_attempts) == (0.5, 600.0, 6)
+    assert (job.progress, job.limit, job.keep.overwrite, job.teacher.simulate, job.notes) == (
         "auto",
         None,
         False,
@@ -93,8 +98,8 @@ def test_command_line_wins_over_environment_over_file(performed: Performed, tmp_
     )
     assert result.exit_code == 0, result.stderr
     job = performed.job
-    assert (job.concurrency, job.model_id, job.timeout) == (1, "environed", 5.0)
-    assert job.endpoint_url == ("http://a/v1", "http://b/v1")
+    assert (job.teacher.concurrency, job.teacher.model_id, job.teacher.timeout) == (1, "environed", 5.0)
+    assert job.teacher.endpoint_url == ("http://a/v1", "http://b/v1")
 
 
 def test_everything_can_come_from_the_file(performed: Performed, tmp_path: Path) -> None:
@@ -109,7 +114,7 @@ def test_everything_can_come_from_the_file(performed: Performed, tmp_path: Path)
     file.write_text("".join(f"{name}: {value}\n" for name, value in values.items()))
     result = invoke(["--settings", str(file)])
     assert result.exit_code == 0, result.stderr
-    assert (performed.job.pipeline, performed.job.simulate, performed.job.endpoint_url) == (
+    assert (performed.job.pipeline, performed.job.teacher.simulate, performed.job.teacher.endpoint_url) == (
         "p",
         True,
         ("http://a/v1",),
