@@ -137,6 +137,10 @@ class Generation:
             return finished
         lock = await in_thread(job.open)
         try:
+            job = await in_thread(self._choose, teacher, job)  # another process may have worked on it
+            finished = self._nothing_left(job)
+            if finished is not None:
+                return finished
             return await Start(self._prepared, job, teacher, hook).run()
         finally:
             with anyio.CancelScope(shield=True):
@@ -144,9 +148,13 @@ class Generation:
                     await self._prepared.chunker.aclose()
             lock.release()
 
-    def _choose(self, teacher: Teacher | None) -> Job:
+    def _choose(self, teacher: Teacher | None, chosen: Job | None = None) -> Job:
+        """The job to work on; again, once it is ours alone, the same one as it is then."""
         options = self._prepared.options
-        return choose(self.output_dir, options.date_suffix, facts_of(self._prepared, teacher), options.keep)
+        if chosen is not None and chosen.before is None:
+            return chosen
+        suffix = options.date_suffix if chosen is None else chosen.suffix
+        return choose(self.output_dir, suffix, facts_of(self._prepared, teacher), options.keep)
 
     def _nothing_left(self, job: Job) -> GenerationReport | None:
         before, retry = job.before, self._prepared.options.keep.retry_rejected

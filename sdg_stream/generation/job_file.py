@@ -38,6 +38,7 @@ class JobFile(msgspec.Struct, frozen=True, kw_only=True):
         facts: what decides the rows, section by section.
         commits: the commit that a leaf node's documents are of, by name of the leaf node.
         command: what a person types to go on; empty if a program started the job.
+        edited: a change was accepted, and not all runs may know of it yet.
         report: the account of the job when it last ended; None while it has not.
     """
 
@@ -46,6 +47,7 @@ class JobFile(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any]
     commits: dict[str, str] = {}
     command: str = ""
+    edited: bool = False
     report: GenerationReport | None = None
 
     @property

@@ -10,7 +10,7 @@ import anyio
 import msgspec
 
 from ..abc import Source, Teacher
-from ..errors import OutputError, TeacherUnusable
+from ..errors import OutputError, SdgStreamError, TeacherUnusable
 from ..events import Notice, RunReport
 from ..pipeline import Pipeline
 from ..record import Columns
@@ -19,7 +19,7 @@ from .leaf_pipelines import LeafPipelines
 from .samples_file import SamplesFile
 from .together import Together
 
-__all__ = ["LeafRuns", "LeafWork"]
+__all__ = ["LeafRuns", "LeafWork", "is_bug", "told"]
 
 _CUTTING = (
     2  # leaf nodes whose documents are cut at a time: it takes the interpreter, which the calls need too
@@ -122,7 +122,7 @@ class LeafRuns:
             known = self.errors.setdefault(work.name, [])
             if error not in known:  # the writer's comes by way of all readers
                 known.append(error)
-                words = f"{work.name} does not come to its end; the others go on. {error}"
+                words = f"{work.name} does not come to its end; the others go on. {told(error)}"
                 self._together.tell(Notice(code="leaf_failed", level="warning", message=words))
 
     async def _write(self, file: SamplesFile, rows: Callable[[], AsyncGenerator[Columns, None]]) -> None:
@@ -146,6 +146,19 @@ class LeafRuns:
         )
         self._together.note(key, kind, report)
         return report
+
+
+def is_bug(error: Exception) -> bool:
+    """Whether nobody meant it to be raised."""
+    return not isinstance(error, SdgStreamError)
+
+
+def told(error: Exception) -> str:
+    """An error in words; of a bug also what it is, and where."""
+    if not is_bug(error):
+        return str(error)
+    places = "; ".join(getattr(error, "__notes__", ()))
+    return f"{type(error).__name__}: {error}{f' ({places})' if places else ''}"
 
 
 def _by_turns(work: Sequence[LeafWork]) -> list[LeafWork]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..io.iterables import IterableSource
 from ..mixing.benchmark import write_benchmark
 from ..mixing.row_files import read_sound_rows
 from ..mixing.training_files import LeafFiles, TrainingFiles, write_test_file
+from ..mixing.whole_file import WholeFile
 from ..record import Columns
 from ..state.fingerprint import digest
 from ..taxonomy.clones import Fetcher
@@ -25,7 +27,7 @@ from ..taxonomy.leaf import KnowledgeLeaf, LeafNode
 from ..taxonomy.preprocess import write_chunker
 from ..taxonomy.samples import samples
 from .job_file import Job, JobFile
-from .leaf_runs import LeafRuns, LeafWork
+from .leaf_runs import LeafRuns, LeafWork, is_bug, told
 from .prepared import Prepared, facts_of
 from .report import GenerationReport, LeafReport
 from .samples_file import SamplesFile
@@ -48,12 +50,15 @@ class Start:
         self._options = prepared.options
         self._leaves = {leaf.name: leaf for leaf in prepared.taxonomy.leaf_nodes}
         self._job = job
-        self._content = JobFile(facts=facts_of(prepared, teacher), command=prepared.options.keep.command)
+        keep = prepared.options.keep
+        before = job.before
+        edited = keep.edited or (before is not None and before.edited and not before.finished)
+        self._keep = msgspec.structs.replace(keep, edited=edited)
+        self._content = JobFile(facts=facts_of(prepared, teacher), command=keep.command, edited=edited)
         self._teacher = teacher
         self._hook = hook
         report = getattr(teacher, "report", lambda: None)
         self._together = Together(f"generate {prepared.pipelines.name}", str(job.output_dir), report, hook)
-        self._files = self._training_files()
         self._used: dict[str, LeafFiles] = {}
         self._benchmarks: dict[str, int] = {}
         self._samples: dict[str, SamplesFile] = {}
@@ -75,7 +80,7 @@ class Start:
         runs = LeafRuns(
             self._prepared.pipelines,
             self._teacher,
-            keep=self._options.keep,
+            keep=self._keep,
             together=self._together,
             at_once=self._options.at_once,
             rows_done=self._rows_done,
@@ -91,6 +96,7 @@ class Start:
 
     def _begin(self) -> None:
         """Remember what is wanted; what an accepted change makes stale goes first."""
+        self._files = self._training_files()
         before = self._job.before
         commits = dict(before.commits) if before is not None else {}
         if before is not None:
@@ -186,6 +192,7 @@ class Start:
         await in_thread(files.write_recipes)
         mixed = await in_thread(files.mix, abandon_on_cancel=True)
         await in_thread(self._remove_empty, runs)
+        await in_thread(self._write_tracebacks, runs)
         names = [f"{kind}_train_msgs_{suffix}.jsonl" for kind in mixed]
         kinds = ("knowledge", "skills")
         return [
@@ -204,6 +211,16 @@ class Start:
             words = f"leaf nodes without a single row: {', '.join(empty)}"
             self._notice("empty_leaf", words)
 
+    def _write_tracebacks(self, runs: LeafRuns) -> None:
+        """What bugs in blocks leave for those who mend them."""
+        bugs = [error for errors in runs.errors.values() for error in errors if is_bug(error)]
+        if bugs:
+            file = self._job.folder / "bugs.txt"
+            with WholeFile(file) as written:
+                for bug in bugs:
+                    written.write("".join(traceback.format_exception(bug)).encode("utf-8", "replace"))
+            self._notice("bugs", f"{len(bugs)} bugs in blocks, with their tracebacks, in {file}")
+
     def _report(self, runs: LeafRuns, files: list[str]) -> GenerationReport:
         chunker = self._prepared.chunker
         return GenerationReport(
@@ -217,6 +234,7 @@ class Start:
 
     def _leaf_report(self, leaf: LeafNode, runs: LeafRuns) -> LeafReport:
         run, used = runs.reports.get(leaf.name), self._used.get(leaf.name)
+        errors = runs.errors.get(leaf.name, ())
         return LeafReport(
             name=leaf.name,
             kind=leaf.kind,
@@ -226,7 +244,7 @@ class Start:
             rejects=run.rejects if run is not None else 0,
             benchmark=self._benchmarks.get(leaf.name),
             left_out=used.left_out if used is not None else {},
-            error="; ".join(str(error) for error in runs.errors.get(leaf.name, ())),
+            error="; ".join(map(told, errors)),
         )
 
     # ------------------------------------------------------------
