@@ -65,20 +65,22 @@ def comparison_text(found: Comparison) -> str:
 
 def _table(report: BenchReport) -> list[str]:
     streamed = any(level.first_token for level in report.levels)
-    header = ["in flight", "requests/s", "output", "total", "latency s", "p90", "p95", "p99"]
-    header += ["TTFT ms", "p99", "ITL ms", "p99"] if streamed else []
-    header += ["failed", "client"]
-    second = ["", "", "tokens/s", "tokens/s", "p50", "", "", ""]
-    second += ["p50", "", "p50", ""] if streamed else []
-    second += ["", "CPU"]
+    failures = any(level.failed for level in report.levels)
+    header = ["in", "", "output", "total", "seconds", "", "", ""]
+    header += ["TTFT", "ms", "ITL", "ms"] if streamed else []
+    header += [*(["not"] if failures else []), "own"]
+    second = ["flight  ", "req/s", "tokens/s", "tokens/s", "p50", "p90", "p95", "p99"]
+    second += ["p50", "p99", "p50", "p99"] if streamed else []
+    second += [*(["ok"] if failures else []), "CPU"]
     rows = [header, second]
     for level in report.levels:
         mark = " *" if level.concurrency == report.recommended_concurrency else ""
-        rows.append([f"{level.concurrency}{mark or '  '}", *_cells(level, streamed=streamed)])
+        cells = _cells(level, streamed=streamed, failures=failures)
+        rows.append([f"{level.concurrency}{mark or '  '}", *cells])
     return aligned(rows, left=frozenset())
 
 
-def _cells(level: Level, *, streamed: bool) -> list[str]:
+def _cells(level: Level, *, streamed: bool, failures: bool) -> list[str]:
     latency = level.latency
     cells = [
         _rate(rate) for rate in (level.requests_per_s, level.output_tokens_per_s, level.total_tokens_per_s)
@@ -87,7 +89,8 @@ def _cells(level: Level, *, streamed: bool) -> list[str]:
     if streamed:
         for found in (level.first_token, level.inter_token):
             cells += [_millis(found.p50), _millis(found.p99)] if found else ["-", "-"]
-    return [*cells, str(level.failed), f"{level.client.cpu_share:.0%}"]
+    cells += [str(level.failed)] if failures else []
+    return [*cells, f"{level.client.cpu_share:.0%}"]
 
 
 def _server_table(levels: Sequence[Level]) -> list[str]:
