@@ -16,18 +16,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
-from simulated import simulated_teacher
+from simulated import apart, simulated_teacher
 from transport import running
 
 import sdg_stream as sdg
@@ -53,8 +51,6 @@ generation: "{{document}} {{question}}"
 start_tags: ["[S]", "[T]"]
 end_tags: ["[/S]", "[/T]"]
 """
-
-ALL_CPUS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
 
 ROWS = """
 version: "1.0"
@@ -85,19 +81,6 @@ def main() -> None:
                 compare("cpu", folder, url, 5 * arguments.calls, arguments.pairs)
         if arguments.only in (None, "resume"):
             anyio.run(resume, folder, arguments.roots, backend_options={"use_uvloop": True})
-
-
-@contextmanager
-def apart(*, first: bool = False) -> Iterator[None]:
-    """On the first CPU, or on the others, with what is started inside; of one CPU nothing is made."""
-    if not hasattr(os, "sched_setaffinity") or len(before := os.sched_getaffinity(0) | ALL_CPUS) < 2:
-        yield
-        return
-    os.sched_setaffinity(0, {min(before)} if first else before - {min(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def compare(case: str, folder: Path, url: str, calls: int, pairs: int) -> None:

@@ -4,24 +4,27 @@
     python bench/transport.py --server canned --calls 20000 --repeat 5
 
 Cases: ``bare`` is an aiohttp loop that only posts and decodes; ``client`` is the teacher client with its
-retry loop, admission and decoding; ``pipeline`` renders 2 kB prompts, parses the replies and writes the rows.
-They alternate in one process; the server runs in another one and answers at once. The ``simulated`` teacher
-reads each prompt, and so is the slower of the two; the ``canned`` server does not, so that the client is what
-is measured. One JSON line a case, medians over the repeats: calls a second, the
-client's CPU in ms a call, and both relative to the bare loop on the same server.
+retry loop, admission and decoding; ``pipeline`` renders 2 kB prompts, parses the replies and writes the rows;
+``whole`` does that as the command ``run`` does, from a file, with run directory (journal, call cache) and
+plain progress, sampled (``greedy``: at temperature 0). They alternate in one process. The server runs in
+another one, on a CPU of its own where there are two, and answers at once. The ``simulated`` teacher reads
+each prompt, and so is the slower of the two; the ``canned`` server does not, so that the client is what is
+measured. One JSON line a case, medians over the repeats: calls a second, the client's CPU in ms a call, and
+both relative to the bare loop on the same server.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,10 +32,12 @@ from typing import Any
 import aiohttp
 import anyio
 import orjson
-from simulated import served, simulated_teacher
+from simulated import apart, served, simulated_teacher
 
 import sdg_stream as sdg
 from sdg_stream.abc import Backend, CallShape, Request
+from sdg_stream.io.jsonl import JsonlSink
+from sdg_stream.observe.progress import PlainLines
 from sdg_stream.teacher.client import TeacherClient
 from sdg_stream.teacher.http import AiohttpBackend
 from sdg_stream.teacher.lean import LeanBackend
@@ -48,7 +53,7 @@ blocks:
     config:
       config_path: prompt.yaml
       output_cols: [judgment, score]
-      gen_kwargs: {max_tokens: 16}
+      gen_kwargs: {max_tokens: 16, temperature: %s}
 """
 PROMPT = """
 system: You are a judge.
@@ -75,6 +80,18 @@ class Setting:
         self.calls = calls
         self.concurrency = concurrency
         self.folder = folder
+
+    def write_files(self) -> None:
+        """Pipelines and input."""
+        (self.folder / "prompt.yaml").write_text(PROMPT)
+        (self.folder / "greedy.yaml").write_text(PIPELINE % 0.0)
+        (self.folder / "sampled.yaml").write_text(PIPELINE % 0.7)
+        with (self.folder / "in.jsonl").open("wb") as file:
+            file.writelines(orjson.dumps(row) + b"\n" for row in self.rows())
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Records that make a prompt of 2 kB."""
+        return ({"document": DOCUMENT, "question": "q", "n": n} for n in range(self.calls))
 
     @asynccontextmanager
     async def teacher(self, transport: str) -> AsyncIterator[TeacherClient]:
@@ -130,10 +147,25 @@ def pipeline(transport: str) -> Case:
     """A whole run on one of the backends: a call and a row for each record."""
 
     async def run(setting: Setting) -> None:
-        rows = ({"document": DOCUMENT, "question": "q", "n": n} for n in range(setting.calls))
-        loaded = sdg.Pipeline.load(setting.folder / "pipeline.yaml")
+        loaded = sdg.Pipeline.load(setting.folder / "greedy.yaml")
+        sink = JsonlSink(setting.folder / "plain.jsonl")
+        await sink.open()
         async with setting.teacher(transport) as teacher:
-            await loaded.run(rows, setting.folder / "out.jsonl", teacher, overwrite=True)
+            await loaded.run(setting.rows(), sink, teacher)
+
+    return run
+
+
+def whole(transport: str, pipeline: str = "sampled") -> Case:
+    """A whole run from a file into a run directory, with progress."""
+
+    async def run(setting: Setting) -> None:
+        loaded = sdg.Pipeline.load(setting.folder / f"{pipeline}.yaml")
+        source, output = setting.folder / "in.jsonl", setting.folder / "out.jsonl"
+        async with setting.teacher(transport) as teacher:
+            screen = PlainLines(io.StringIO())
+            report = await loaded.run(source, output, teacher, overwrite=True, hook=screen)
+        assert report.rows == setting.calls
 
     return run
 
@@ -144,6 +176,9 @@ CASES: dict[str, Case] = {
     "client_lean": client("lean"),
     "pipeline_aiohttp": pipeline("aiohttp"),
     "pipeline_lean": pipeline("lean"),
+    "whole_aiohttp": whole("aiohttp"),
+    "whole_lean": whole("lean"),
+    "whole_lean_greedy": whole("lean", "greedy"),
 }
 
 
@@ -153,6 +188,7 @@ def main() -> None:
     parser.add_argument(
         "--server", choices=["simulated", "canned"], nargs="+", default=["simulated", "canned"]
     )
+    parser.add_argument("--case", choices=[*CASES], nargs="+", default=[*CASES])
     parser.add_argument("--calls", type=int, default=8000)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--repeat", type=int, default=3)
@@ -162,16 +198,23 @@ def main() -> None:
         anyio.run(serve_canned, backend_options={"use_uvloop": True})
         return
     for server in options.server:
-        with running(server) as url, tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            (folder / "pipeline.yaml").write_text(PIPELINE)
-            (folder / "prompt.yaml").write_text(PROMPT)
-            setting = Setting(url, options.calls, options.concurrency, folder)
-            found: dict[str, list[tuple[float, float]]] = {case: [] for case in CASES}
-            for _ in range(options.repeat):
-                for case, results in found.items():
-                    results.append(measure(CASES[case], setting))
-            report(server, found)
+        found = compare(server, options.case, options.calls, options.concurrency, options.repeat)
+        for line in lines(server, found):
+            print(json.dumps(line), flush=True)
+
+
+def compare(
+    server: str, cases: Sequence[str], calls: int, concurrency: int, repeat: int
+) -> dict[str, list[tuple[float, float]]]:
+    """Calls a second and CPU in ms a call, for each case and repeat; the cases take turns."""
+    found: dict[str, list[tuple[float, float]]] = {case: [] for case in cases}
+    with apart(), running(server) as url, apart(first=True), tempfile.TemporaryDirectory() as name:
+        setting = Setting(url, calls, concurrency, Path(name))
+        setting.write_files()
+        for _ in range(repeat):
+            for case, results in found.items():
+                results.append(measure(CASES[case], setting))
+    return found
 
 
 def measure(case: Case, setting: Setting) -> tuple[float, float]:
@@ -181,23 +224,24 @@ def measure(case: Case, setting: Setting) -> tuple[float, float]:
     return setting.calls / (time.monotonic() - begun), 1000 * (_cpu() - cpu) / setting.calls
 
 
-def report(server: str, found: dict[str, list[tuple[float, float]]]) -> None:
-    """A line for each case."""
+def lines(server: str, found: dict[str, list[tuple[float, float]]]) -> Iterator[dict[str, Any]]:
+    """A line for each case: medians, and their ratios to those of the bare loop where it was run."""
     medians = {
         case: (statistics.median(calls for calls, _ in results), statistics.median(cpu for _, cpu in results))
         for case, results in found.items()
     }
+    bare = medians.get("bare")
     for case, (calls, cpu) in medians.items():
         line: dict[str, Any] = {
             "server": server,
             "case": case,
             "calls_s": round(calls),
             "cpu_ms": round(cpu, 4),
-            "calls_over_bare": round(calls / medians["bare"][0], 2),
-            "cpu_over_bare": round(cpu / medians["bare"][1], 2),
             "spread_cpu_ms": [round(pick(cpu for _, cpu in found[case]), 4) for pick in (min, max)],
         }
-        print(json.dumps(line), flush=True)
+        if bare is not None:
+            line |= {"calls_over_bare": round(calls / bare[0], 2), "cpu_over_bare": round(cpu / bare[1], 2)}
+        yield line
 
 
 def _cpu() -> float:
