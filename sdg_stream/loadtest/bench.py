@@ -172,7 +172,7 @@ def assembled(
     rate = "output tokens/s" if unit == "output_tokens_per_s" else "requests/s"
     knee = ""
     if chosen is not None:
-        knee = f"{chosen} in flight give {curve[chosen]:,.1f} of at most {best:,.1f} {rate}"
+        knee = f"{chosen} in flight give {curve[chosen]:,.1f} of about {best:,.1f} {rate}"
         if chosen == max(curve) and not (doubled and stopped and len(curve) > 1 and not interrupted):
             knee += "; more in flight may give more, that was not measured"
     return BenchReport(

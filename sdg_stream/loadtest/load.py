@@ -29,6 +29,7 @@ __all__ = ["Load", "LoadedWindow", "Phases", "Wire"]
 _RAMP = 0.5  # of the warm-up, over which requests begin
 _PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds after a failure, doubling
 _HOPELESS = 20  # failures, and one of each worker, without any success: the level is given up
+_GONE = 5  # requests in a row, and one of each worker, without a connection
 _STRETCH = 4.0  # a phase takes at most so many times what was asked for, and ...
 _SLACK = 5.0  # ... so many seconds more
 _WORDS = 200  # of a failure that are kept
@@ -125,7 +126,7 @@ class Load:
         """Warm up, measure, cool down.
 
         Raises:
-            TeacherUnusable: nothing succeeds, or no request will.
+            TeacherUnusable: nothing succeeds, or the server has gone away.
         """
         client = ClientMeter()
         notes: list[str] = []
@@ -153,9 +154,20 @@ class Load:
         except BaseExceptionGroup as group:
             error = first_leaf(group)
             raise error from error.__cause__
+        self._check_there()
         return LoadedWindow(
             samples=self._samples, begin=begin, end=end, client=share, server=server, notes=tuple(notes)
         )
+
+    def _check_there(self) -> None:
+        """See that the server has not gone away meanwhile: such a level is no measurement of it.
+
+        Raises:
+            TeacherUnusable: the latest requests got no connection, none of them.
+        """
+        latest = self._samples[-max(self._workers, _GONE) :]
+        if latest and all(sample.error == "connection" for sample in latest):
+            raise TeacherUnusable(f"the server has gone: {latest[-1].words}")
 
     async def _warm_up(self, phases: Phases, notes: list[str]) -> None:
         """Until each worker has had an answer, so that the window begins in the midst of the load."""

@@ -115,6 +115,13 @@ async def test_nothing_but_failures_ends_it() -> None:
     assert backend.in_flight == 0
 
 
+async def test_a_server_that_goes_away_is_no_measurement() -> None:
+    """Answers first, then no connection any more: the level is not taken for a slow one."""
+    backend = Slots(4, 0.01, lambda count: completion_reply("a") if count < 20 else ConnectFailed("gone"))
+    with pytest.raises(TeacherUnusable, match="the server has gone: gone"):
+        await Load(wire(backend), asking(), 2, ServerMeter(backend, [])).run(Phases(warmup=0.02, duration=1))
+
+
 async def test_the_servers_own_numbers_stand_beside() -> None:
     """Gauges as they are, tokens a second from its counter."""
     backend = Slots(4, 0.01)
