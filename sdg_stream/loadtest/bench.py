@@ -25,12 +25,14 @@ from .knee import curve_of, noise_of, plateau, recommended, unit_of
 from .load import Wire
 from .questions import Questions, from_requests, read_prompts
 from .recording import Recorder, record_prompts
-from .results import BenchReport, Level, Setup
+from .results import BenchReport, ClientShare, Level, Setup
 from .sweep import Plan, Sweep
 from .synthetic import TokenShape, measure_text, synthetic
 from .window import Sample
 
 __all__ = ["Asked", "Bench", "FilePrompts", "Listener", "PipelinePrompts", "Prompts", "assembled"]
+
+_CROWDED = 0.9  # of the CPU time that was wanted; less, and the machine is short of it
 
 
 class FilePrompts(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,11 +196,7 @@ def _doubts(levels: Sequence[Level], *, bound: bool) -> list[str]:
     """What a reader must know before believing the numbers."""
     found = []
     if bound:
-        busy = next(level.client for level in reversed(levels) if level.client.bound)
-        found.append(
-            f"client-bound: this client wanted {busy.wanted_share:.0%} of a core, got {busy.cpu_share:.0%}:"
-            " the server can give more than was measured. Try --no-stream, or several of these at once"
-        )
+        found.append(_client_words(next(level.client for level in reversed(levels) if level.client.bound)))
     failed = sum(level.failed for level in levels)
     if failed:
         kinds = sorted({kind for level in levels for kind in level.errors})
@@ -208,6 +206,17 @@ def _doubts(levels: Sequence[Level], *, bound: bool) -> list[str]:
     for level in levels:
         found += [f"{level.concurrency} in flight: {note}" for note in level.notes]
     return found
+
+
+def _client_words(client: ClientShare) -> str:
+    """What a client at its limit means."""
+    crowded = client.cpu_share < _CROWDED * client.wanted_share
+    why = "other programs took the rest" if crowded else "one process of this client gives no more"
+    return (
+        f"client-bound: this client wanted {client.wanted_share:.0%} of a core and got {client.cpu_share:.0%}"
+        f" ({why}): the server can give more than was measured. Several of these at once, or --no-stream if"
+        " replies are streamed, ask more of it"
+    )
 
 
 def _repeats(questions: Questions, sent: int) -> list[str]:

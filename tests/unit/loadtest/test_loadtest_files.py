@@ -125,7 +125,9 @@ def test_a_client_at_its_limit_is_called_one() -> None:
     client = msgspec.structs.replace(LEVELS[0].client, bound=True, wanted_share=0.97, cpu_share=0.95)
     found = put_together(client=client)
     assert found.client_bound
-    assert found.warnings[0].startswith("client-bound: this client wanted 97% of a core, got 95%")
+    assert found.warnings[0].startswith(
+        "client-bound: this client wanted 97% of a core and got 95% (one process"
+    )
 
 
 def test_failures_and_guessed_tokens_are_told() -> None:
