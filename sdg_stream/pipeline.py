@@ -198,7 +198,9 @@ class Pipeline:
         imported = importing(reading, import_checkpoint, plan, hook)
         fed = imported or reading
         async with source_closed_on_error(fed):
-            session = await self._open(reading, imported, output, teacher, wanted_of(keep, limit, limits))
+            session = await self._open(
+                reading, imported, output, teacher, wanted_of(keep, limit, limits), asking(plan.blocks)
+            )
             if isinstance(session, RunReport):
                 await fed.aclose()
                 return await finished_before(session, reading.name, str(output))
@@ -251,8 +253,12 @@ class Pipeline:
         output: str | Path | Sink[Any],
         teacher: Teacher | None,
         wanted: Wanted,
+        positions: Sequence[int],
     ) -> Session | RunReport:
-        """Check the input, and open what is written to; the account, if nothing is left to do."""
+        """Check the input, and open what is written to; the account, if nothing is left to do.
+
+        ``positions`` are those of the blocks that ask.
+        """
         check = partial(check_input, source, self.check, imported)
         facts = {
             "pipeline": self.name,
@@ -271,7 +277,7 @@ class Pipeline:
             wanted,
             facts=await self._facts(teacher, source, imported),
             teacher=teacher,
-            asking=asking(self._blocks.build(None)),
+            asking=positions,
             check=check,
         )
         if isinstance(opened, RunReport):

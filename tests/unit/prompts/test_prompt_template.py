@@ -155,3 +155,9 @@ def test_names_and_required(source: str, required: set[str], names: set[str]) ->
 def test_a_global_can_be_a_column() -> None:
     """A column that is named like one of Jinja's globals is the column."""
     assert compile_template("{{ range }}").render({"range": "1-5"}) == "1-5"
+
+
+def test_one_source_is_compiled_once() -> None:
+    """Runs side by side that read the same prompt file share its template: compiling takes milliseconds."""
+    assert compile_template("{{ a }} once") is compile_template("{{ a }} once")
+    assert compile_template("{{ a }} once") is not compile_template("{{ a }} twice")
