@@ -115,12 +115,10 @@ class _Bench(Command, click.Group):
     metavar="N",
     help="Of the tokens of synthetic prompts, so many are the same in all.",
 )
-@click.option("--json", "json_file", type=FilePath, metavar="FILE", help="Everything that was measured.")
-@click.option("--csv", "csv_file", type=FilePath, metavar="FILE", help="A line for each level.")
-@click.option(
-    "--requests", "requests_file", type=FilePath, metavar="FILE", help="A line of JSON for each request."
-)
-@click.option("--html", "html_file", type=FilePath, metavar="FILE", help="A page with charts.")
+@click.option("--json", type=FilePath, metavar="FILE", help="Everything that was measured.")
+@click.option("--csv", type=FilePath, metavar="FILE", help="A line for each level.")
+@click.option("--requests", type=FilePath, metavar="FILE", help="A line of JSON for each request.")
+@click.option("--html", type=FilePath, metavar="FILE", help="A page with charts.")
 @plugins_option
 @allow_path_option
 @settings_option

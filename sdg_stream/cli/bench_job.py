@@ -56,10 +56,10 @@ class BenchJob(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int
     output_tokens: int
     shared_prefix: int
-    json_file: Path | None
-    csv_file: Path | None
-    requests_file: Path | None
-    html_file: Path | None
+    json: Path | None
+    csv: Path | None
+    requests: Path | None
+    html: Path | None
     plugins: tuple[Path, ...]
     allow_path: tuple[Path, ...]
     num_instructions: int
@@ -83,10 +83,10 @@ def perform(job: BenchJob, api_key: str | None) -> int:
 
     Whatever keeps it from coming to its end is raised, after what has been measured has been shown.
     """
-    for file in (job.json_file, job.csv_file, job.html_file):
+    for file in (job.json, job.csv, job.html):
         if file is not None:
             check_writable(file)
-    log = RequestLog(job.requests_file) if job.requests_file is not None else None
+    log = RequestLog(job.requests) if job.requests is not None else None
     served, urls = job.serve, job.endpoint_url
     if job.simulate:
         served, urls = _simulation()
@@ -220,12 +220,12 @@ def _close(job: BenchJob, report: BenchReport | None) -> None:
         _say("Nothing was measured.")
         return
     click.echo(bench_text(report))
-    if job.json_file is not None:
-        write_file(job.json_file, as_json(report))
-    if job.csv_file is not None:
-        write_file(job.csv_file, as_csv(report))
-    if job.html_file is not None:
-        write_file(job.html_file, bench_page(report).encode())
+    if job.json is not None:
+        write_file(job.json, as_json(report))
+    if job.csv is not None:
+        write_file(job.csv, as_csv(report))
+    if job.html is not None:
+        write_file(job.html, bench_page(report).encode())
 
 
 def _ready(setup: Setup) -> None:

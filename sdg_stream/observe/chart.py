@@ -17,7 +17,8 @@ from .text import one_line
 __all__ = ["Chart", "Line", "escaped", "nice_ticks", "svg"]
 
 _WIDTH, _HEIGHT = 640, 340
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 28, 48
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 32, 32, 48
+_LEAST = 1e-9  # what is smaller is drawn as 0
 _APART = 24.0  # labels of points closer than that could not be read
 
 
@@ -60,7 +61,7 @@ def escaped(text: object) -> str:
 
 def nice_ticks(most: float, wanted: int = 5) -> list[float]:
     """Round values from 0 to at least ``most``."""
-    if most <= 0 or not math.isfinite(most):
+    if most < _LEAST or not math.isfinite(most):
         return [0.0, 1.0]
     raw = most / wanted
     power = 10.0 ** math.floor(math.log10(raw))
@@ -160,7 +161,7 @@ def _legend(chart: Chart) -> list[str]:
         return []
     parts, x = [], _WIDTH - _RIGHT
     for line in reversed(chart.lines):
-        x -= 22 + 7 * len(line.name)
+        x -= 24 + 11 * len(line.name)
         parts.append(f'<circle class="dot {line.kind}" cx="{x}" cy="10" r="4"/>')
         parts.append(f'<text x="{x + 8}" y="14">{escaped(line.name)}</text>')
     return parts
