@@ -44,6 +44,8 @@ class SamplesFile:
         self._error: Exception | None = None
         self._more = anyio.Event()
         self._waiting = 0
+        self._sink: JsonlSink | None = None  # while it is being written
+        self._held = 0  # rows that readers cannot get yet
 
     @property
     def whole(self) -> bool:
@@ -85,32 +87,42 @@ class SamplesFile:
             elif self._whole:
                 return
             else:
-                self._waiting += 1
-                try:
-                    await self._more.wait()
-                finally:
-                    self._waiting -= 1
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait until there is more to read; what the writer holds is not waited for."""
+        self._waiting += 1
+        try:
+            if self._sink is not None and self._held:
+                await self._hand_over(self._sink)
+            else:
+                await self._more.wait()
+        finally:
+            self._waiting -= 1
 
     async def _write(self, rows: AsyncIterable[Columns]) -> None:
         await in_thread(lambda: self._beside.unlink(missing_ok=True))
         sink = JsonlSink(self._beside)
         await sink.open()
-        held = size = 0
         try:
+            self._sink = sink
             async for row in rows:
-                line = sink.prepare(row)
-                await sink.put([line])
-                held, size = held + 1, size + len(line)
-                if self._waiting or held >= _BATCH:
-                    await sink.flush()
-                    self._let_read(held, size)
-                    held = 0
+                await sink.put([sink.prepare(row)])
+                self._held += 1
+                if self._waiting or self._held >= _BATCH:
+                    await self._hand_over(sink)
             await sink.sync()
         finally:
+            self._sink = None
             await sink.aclose()
         await in_thread(self._appear)
         self._whole = True
-        self._let_read(held, size)
+        self._let_read(sink)
+
+    async def _hand_over(self, sink: JsonlSink) -> None:
+        self._held = 0
+        await sink.flush()
+        self._let_read(sink)
 
     def _appear(self) -> None:
         try:
@@ -119,9 +131,8 @@ class SamplesFile:
             raise OutputError(f"{self.file}: cannot be written: {error.strerror}") from error
         sync_folder(self.file.parent)
 
-    def _let_read(self, rows: int, size: int) -> None:
-        self.count += rows
-        self._ready = size
+    def _let_read(self, sink: JsonlSink) -> None:
+        self.count, self._ready = sink.rows_written, sink.bytes_written
         self._tell()
 
     def _tell(self) -> None:
