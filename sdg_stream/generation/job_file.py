@@ -7,7 +7,8 @@ the generated rows and the journals of their runs say themselves how far they ar
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,14 @@ class Job(msgspec.Struct):
             file.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
 
 
-def choose(output_dir: Path, suffix: str | None, facts: dict[str, Any], keep: Keep) -> Job:
+def choose(
+    output_dir: Path, suffix: str | None, facts: dict[str, Any], keep: Keep, *, another: bool = False
+) -> Job:
     """The job of an output folder to go on with, or a new one.
 
-    Without a suffix that is the latest one; when it is finished, and something else is wanted now, a new one.
+    Without a suffix that is the one worked on last; when it is finished, and something else is wanted now, a
+    new one.
+    With ``another`` it is one that is not finished and was begun with the same, else a new one.
 
     Raises:
         RunStateError: it was begun with something else, is damaged, or ``keep`` wants what is not there.
@@ -122,22 +127,24 @@ def choose(output_dir: Path, suffix: str | None, facts: dict[str, Any], keep: Ke
     """
     if suffix is not None:
         part_of_a_name(suffix, "the date suffix")
+    elif another:
+        return _unfinished(output_dir, facts) or Job(output_dir, _new_suffix(output_dir))
+    if keep.resume == "never":
+        return _new(output_dir, suffix)
     known = [suffix] if suffix is not None else _suffixes(output_dir)[-1:]
-    job = Job(output_dir, known[0] if known else _now())
+    job = Job(output_dir, known[0] if known else _new_suffix(output_dir))
     before = _read(job.folder / "job.json")
-    if before is None or keep.resume == "never":
+    if before is None:
         if keep.resume == "require":
             raise RunStateError(f"there is nothing to go on with in {output_dir}")
-        if before is not None and suffix is not None:
-            raise RunStateError(f"{job.folder} exists; name another date suffix for another set of files")
-        return Job(output_dir, suffix or _now())
+        return job
     found = differences(before.facts, _comparable(facts, before.facts))
     if not found:
         return Job(output_dir, job.suffix, before)
     if keep.edited:
         return Job(output_dir, job.suffix, before, tuple(str(one) for one in found))
     if before.finished and suffix is None:
-        return Job(output_dir, _now())
+        return Job(output_dir, _new_suffix(output_dir))
     state = "is finished and" if before.finished else "is not finished, and"
     raise RunStateError(
         f"{job.folder} {state} was begun with something else:\n  "
@@ -147,21 +154,60 @@ def choose(output_dir: Path, suffix: str | None, facts: dict[str, Any], keep: Ke
     )
 
 
+def _new(output_dir: Path, suffix: str | None) -> Job:
+    """A job of which there is nothing yet, whatever else is there."""
+    job = Job(output_dir, suffix or _new_suffix(output_dir))
+    if (job.folder / "job.json").exists():
+        raise RunStateError(f"{job.folder} exists; name another date suffix for another set of files")
+    return job
+
+
 def _comparable(facts: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     """The facts, without a teacher's if none is known yet: then it counts as the one before."""
     return facts if facts.get("teacher") else {**facts, "teacher": before.get("teacher", {})}
 
 
+def _unfinished(output_dir: Path, facts: dict[str, Any]) -> Job | None:
+    """The latest job that is not finished and was begun with the same; damaged ones are passed over."""
+    for suffix in reversed(_suffixes(output_dir)):
+        job = Job(output_dir, suffix)
+        with suppress(RunStateError):
+            job.before = _read(job.folder / "job.json")
+        before = job.before
+        if before is None or before.finished:
+            continue
+        if not differences(before.facts, _comparable(facts, before.facts)):
+            return job
+    return None
+
+
 def _suffixes(output_dir: Path) -> list[str]:
-    """Of all jobs of a folder, in the order of their names, which is that of their first starts."""
+    """Of all jobs of a folder, in the order in which they were worked on last: names need not be times."""
     if not output_dir.is_dir():
         return []
-    matches = (_FOLDER.fullmatch(path.name) for path in output_dir.iterdir() if (path / "job.json").is_file())
-    return sorted(match["suffix"] for match in matches if match)
+    found: list[tuple[int, str]] = []
+    for folder in output_dir.iterdir():
+        match = _FOLDER.fullmatch(folder.name)
+        with suppress(OSError):  # it has no job.json, or was taken away just now
+            if match is not None:
+                found.append(((folder / "job.json").stat().st_mtime_ns, match["suffix"]))
+    return [suffix for _, suffix in sorted(found)]
 
 
-def _now() -> str:
-    return datetime.now().replace(microsecond=0).isoformat().replace(":", "_")
+def _new_suffix(output_dir: Path) -> str:
+    """The time, or the first second behind it whose name is not taken."""
+    time = _time()
+    while Job(output_dir, _as_suffix(time)).folder.exists():
+        time += timedelta(seconds=1)
+    return _as_suffix(time)
+
+
+def _as_suffix(time: datetime) -> str:
+    return time.isoformat().replace(":", "_")
+
+
+def _time() -> datetime:
+    return datetime.now().replace(microsecond=0)
 
 
 def _read(file: Path) -> JobFile | None:
