@@ -154,7 +154,8 @@ class Generation:
         if chosen is not None and chosen.before is None:
             return chosen
         suffix = options.date_suffix if chosen is None else chosen.suffix
-        return choose(self.output_dir, suffix, facts_of(self._prepared, teacher), options.keep)
+        facts = facts_of(self._prepared, teacher)
+        return choose(self.output_dir, suffix, facts, options.keep, another=options.another)
 
     def _nothing_left(self, job: Job) -> GenerationReport | None:
         before, retry = job.before, self._prepared.options.keep.retry_rejected

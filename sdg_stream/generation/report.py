@@ -44,6 +44,8 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
         plugins: folders that ``module:Class`` block types may be imported from.
         allow_paths: folders in which files may lie that a pipeline names.
         keep: what to do with what an earlier start has made.
+        another: leave a finished job, and one that was begun with something else, as it is, and begin another
+            set of files; an unfinished one that was begun with the same is gone on with.
         at_once: how many leaf nodes are worked on at a time.
     """
 
@@ -65,6 +67,7 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
     plugins: tuple[Path, ...] = ()
     allow_paths: tuple[Path, ...] = ()
     keep: Keep = Keep()
+    another: bool = False
     at_once: int = 32
 
 
