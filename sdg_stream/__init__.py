@@ -21,10 +21,19 @@ if TYPE_CHECKING:
         Source,
         Teacher,
     )
+    from .compat import (
+        generate_data,
+        generate_taxonomy,
+        generate_taxonomy_eval,
+        mix_datasets,
+        postprocess_taxonomy,
+        preprocess_taxonomy,
+    )
     from .config.settings import Settings
     from .engine.limits import Limits
     from .errors import (
         ConfigError,
+        GenerateException,
         OutputError,
         RecordError,
         RunStateError,
@@ -50,6 +59,7 @@ __all__ = [
     "Event",
     "EventHook",
     "Flow",
+    "GenerateException",
     "Generation",
     "GenerationOptions",
     "GenerationReport",
@@ -71,14 +81,23 @@ __all__ = [
     "Teacher",
     "TeacherUnusable",
     "connect",
+    "generate_data",
+    "generate_taxonomy",
+    "generate_taxonomy_eval",
+    "mix_datasets",
+    "postprocess_taxonomy",
+    "preprocess_taxonomy",
 ]
 
 _HOMES = {
     "abc": "AsyncBlock Backend BlockConfig Completion Context Flow GroupBlock Request RowBlock Sink Source "
     "Teacher",
+    "compat": "generate_data generate_taxonomy generate_taxonomy_eval mix_datasets postprocess_taxonomy "
+    "preprocess_taxonomy",
     "config.settings": "Settings",
     "engine.limits": "Limits",
-    "errors": "ConfigError OutputError RecordError RunStateError SdgStreamError TeacherUnusable",
+    "errors": "ConfigError GenerateException OutputError RecordError RunStateError SdgStreamError "
+    "TeacherUnusable",
     "events": "Event EventHook RunReport",
     "generation.generation": "Generation",
     "generation.report": "GenerationOptions GenerationReport",

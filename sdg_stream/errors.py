@@ -5,6 +5,7 @@
     ├─ TeacherUnusable    the teacher cannot be used: address, key, model, or it keeps failing  (exit 4)
     ├─ OutputError        the output cannot be written  (exit 5)
     ├─ RunStateError      lock, existing output, damaged or foreign run directory  (exit 6)
+    ├─ GenerateException  raised for any of these by functions with upstream's names  (its cause's)
     ├─ Halted             the run is being stopped: this call is not made any more; never leaves a run
     ├─ RecordError        this record ends as a reject; the run goes on (blocks may raise it)
     └─ AttemptError       one attempt of a call failed; never leaves the teacher client
@@ -27,6 +28,7 @@ __all__ = [
     "BadReply",
     "ConfigError",
     "ConnectFailed",
+    "GenerateException",
     "Halted",
     "OutputError",
     "Problem",
@@ -88,6 +90,10 @@ class RunStateError(SdgStreamError):
     """The output or its run directory is in a state that this run must not touch."""
 
     exit_code = 6
+
+
+class GenerateException(SdgStreamError):
+    """A function of :mod:`sdg_stream.compat` cannot do its work; ``__cause__`` is more exact."""
 
 
 class RecordError(SdgStreamError):
