@@ -9,10 +9,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import anyio
+from anyio.lowlevel import RunVar
 
 from ..abc import Block
 
@@ -22,22 +24,39 @@ BEAT = 0.05  # seconds
 BLOCKED_SECONDS = 0.25
 
 
-async def watch_loop(told: Callable[[str, float], None]) -> None:
+_Told = Callable[[str, float], None]
+
+
+async def watch_loop(told: _Told) -> None:
     """Run until cancelled; call ``told(block name, seconds)`` once for each block that blocks the loop.
 
-    ``told`` runs on the event loop, after it is free again.
+    ``told`` runs on the event loop, after it is free again. Runs side by side on one loop share one watch,
+    and all of them are told.
     """
-    watch = _Watch(threading.get_ident())
+    while True:
+        watch = _current.get(None)
+        if watch is None:
+            await _keep(_Watch(threading.get_ident()), told)
+        else:
+            with watch.telling(told):
+                await watch.ended.wait()
+
+
+async def _keep(watch: _Watch, told: _Told) -> None:
+    """Keep the heartbeat; when this is cancelled, somebody else who waits takes over."""
+    _current.set(watch)
     thread = threading.Thread(target=watch.run, name="sdg-stream-watchdog", daemon=True)
     thread.start()
     try:
-        while True:
-            watch.beat = time.monotonic()
-            for name, seconds in watch.take():
-                told(name, seconds)
-            await anyio.sleep(BEAT)
+        with watch.telling(told):
+            while True:
+                watch.beat = time.monotonic()
+                watch.tell()
+                await anyio.sleep(BEAT)
     finally:
         watch.stop.set()
+        _current.set(None)
+        watch.ended.set()
 
 
 class _Watch:
@@ -45,8 +64,18 @@ class _Watch:
         self.loop_thread = loop_thread
         self.beat = time.monotonic()
         self.stop = threading.Event()
+        self.ended = anyio.Event()
         self._found: dict[str, float] = {}
-        self._told: set[str] = set()
+        self._hearers: dict[_Told, set[str]] = {}  # with the names that each has been told
+
+    @contextmanager
+    def telling(self, told: _Told) -> Iterator[None]:
+        """Let somebody hear what is found inside the block."""
+        self._hearers[told] = set()
+        try:
+            yield
+        finally:
+            del self._hearers[told]
 
     def run(self) -> None:
         while not self.stop.wait(BEAT):
@@ -57,13 +86,18 @@ class _Watch:
                 if name is not None:
                     self._found[name] = late
 
-    def take(self) -> list[tuple[str, float]]:
+    def tell(self) -> None:
         if not self._found:
-            return []
+            return
         found, self._found = self._found, {}
-        fresh = [(name, seconds) for name, seconds in found.items() if name not in self._told]
-        self._told.update(found)
-        return fresh
+        for told, known in list(self._hearers.items()):
+            for name in found.keys() - known:
+                known.add(name)
+                told(name, found[name])
+
+
+_current: RunVar[_Watch | None] = RunVar("sdg_stream_watchdog", None)
+"""The watch of the event loop that is running."""
 
 
 def _block_on(frame: FrameType | None) -> str | None:
