@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -32,6 +33,7 @@ from .window import Sample
 
 __all__ = ["Asked", "Bench", "FilePrompts", "Listener", "PipelinePrompts", "Prompts", "assembled"]
 
+_STRAYS = 0.1  # share by which sizes may miss what was asked for without a word
 _CROWDED = 0.9  # of the CPU time that was wanted; less, and the machine is short of it
 
 
@@ -105,7 +107,10 @@ class Bench:
             stopped=self._sweep.stopped,
             interrupted=not self._sweep.finished,
             doubled=not self._asked.plan.levels,
-            warnings=_repeats(self._questions, self._sweep.sent),
+            warnings=[
+                *_repeats(self._questions, self._sweep.sent),
+                *_sizes(self._questions, self._sweep.levels),
+            ],
         )
 
     async def run(self, api_key: str | None, listener: Listener) -> None:
@@ -225,6 +230,22 @@ def _repeats(questions: Questions, sent: int) -> list[str]:
     times = f"{sent / questions.distinct:.1f} times"
     why = "where the server caches prefixes, that is faster than new prompts would be"
     return [f"each of the {questions.distinct:,} prompts was sent about {times}: {why}"]
+
+
+def _sizes(questions: Questions, levels: Sequence[Level]) -> list[str]:
+    """Whether synthetic prompts and their replies had the size that was asked for."""
+    known = [level for level in levels if level.prompt_tokens_mean and level.output_tokens_mean]
+    if questions.size is None or not known:
+        return []
+    means = (
+        median(level.prompt_tokens_mean for level in known),
+        median(level.output_tokens_mean for level in known),
+    )
+    return [
+        f"{what} had {mean:,.0f} tokens on average, not the {wanted:,} that were asked for"
+        for what, mean, wanted in zip(("prompts", "replies"), means, questions.size, strict=True)
+        if abs(mean - wanted) > _STRAYS * wanted
+    ]
 
 
 async def _questions(asked: Asked, wire: Wire, found: PreflightReport, api: Api) -> Questions:

@@ -38,12 +38,14 @@ class Questions(msgspec.Struct, frozen=True, kw_only=True):
         about: where the questions come from, in words.
         choices: sequences that a request makes, on average.
         distinct: how many different ones there are; None if every one is different.
+        size: tokens that prompts and replies were to have; None if nobody said.
     """
 
     next: Callable[[], Question]
     about: str
     choices: int = 1
     distinct: int | None = None
+    size: tuple[int, int] | None = None
 
 
 def from_requests(requests: Sequence[Request], about: str, *, stream: bool) -> Questions:

@@ -129,7 +129,7 @@ def synthetic(
         number = next(numbers)
         return Question(path, b"%b%06d %b%b" % (head, number, cut(number), tail), shape)
 
-    return Questions(next=ask, about=_words(size, measure), distinct=None)
+    return Questions(next=ask, about=_words(size, measure), size=(size.prompt, size.output))
 
 
 def _words(size: TokenShape, measure: Measure) -> str:

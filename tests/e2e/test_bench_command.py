@@ -21,7 +21,7 @@ from command_line import COMMAND, Lines, environment, sdg, write_project
 pytestmark = pytest.mark.anyio
 
 QUICK = ("--duration", "0.4", "--warmup", "0.1", "--prompt-tokens", "32", "--output-tokens", "8")
-FIXED = ("--latency", "fixed", "--latency-seconds", "0.05")
+FIXED = ("--latency", "fixed", "--latency-seconds", "0.1")
 
 
 @asynccontextmanager
@@ -57,12 +57,12 @@ async def test_a_sweep_finds_the_slots_and_writes_its_files(tmp_path: Path) -> N
         done = await sdg(tmp_path, "bench", "--endpoint-url", url, *QUICK, *files)
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads((tmp_path / "b.json").read_text())
-    assert 7 <= report["recommended_concurrency"] <= 9
+    assert 7 <= report["recommended_concurrency"] <= 10
     assert f"Recommended: --concurrency {report['recommended_concurrency']}" in done.stdout
     levels = {level["concurrency"]: level for level in report["levels"]}
     assert {1, 2, 4, 8, 16} <= set(levels)
-    assert levels[1]["requests_per_s"] == pytest.approx(20, rel=0.2)
-    assert levels[8]["requests_per_s"] == pytest.approx(160, rel=0.2)
+    assert levels[1]["requests_per_s"] == pytest.approx(10, rel=0.3)
+    assert levels[8]["requests_per_s"] == pytest.approx(80, rel=0.3)
     assert levels[16]["latency"]["p50"] == pytest.approx(2 * levels[8]["latency"]["p50"], rel=0.3)
     assert levels[16]["server"]["waiting"] == pytest.approx(8, abs=2)
     assert levels[8]["first_token"]["p50"] > 0

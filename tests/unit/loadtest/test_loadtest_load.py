@@ -82,7 +82,7 @@ async def test_so_many_are_in_flight_and_all_is_given_up_at_the_end() -> None:
     loaded = await Load(wire(backend), asking(), 6, ServerMeter(backend, [])).run(QUICK)
     assert backend.most_in_flight == 6
     assert backend.in_flight == 0
-    assert loaded.end - loaded.begin >= 0.15
+    assert loaded.end - loaded.begin >= 0.14
     assert not loaded.notes
     assert loaded.server is None
     assert loaded.client.cpu_per_1000 > 0
