@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..config.yaml import load_yaml
-from ..errors import ConfigError, Problem
+from ..errors import ConfigError
 
 __all__ = ["HOW", "find_models"]
 
@@ -43,6 +43,4 @@ def _configured(config: Path) -> Path:
     match found.data:
         case {"models": [{"path": str(path)}, *_]} if path:
             return Path(path).expanduser()
-    raise ConfigError(
-        Problem(file=str(config), path="$.models[0].path", message="must name the folder of docling's models")
-    )
+    raise ConfigError(found.problem("$.models[0].path", "must name the folder of docling's models"))

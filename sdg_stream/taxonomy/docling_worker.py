@@ -126,7 +126,16 @@ def make_converter(models: str | None) -> Any:
     if models is None:
         return converter.DocumentConverter(allowed_formats=[formats.MD, formats.HTML, formats.DOCX])
     option = converter.PdfFormatOption(pipeline_options=pdf_options(models))
-    return converter.DocumentConverter(allowed_formats=[formats.PDF], format_options={formats.PDF: option})
+    made = converter.DocumentConverter(allowed_formats=[formats.PDF], format_options={formats.PDF: option})
+    try:
+        made.initialize_pipeline(formats.PDF)
+    except Exception as error:
+        words = str(error).strip().partition("\n")[0]
+        raise Unreadable(
+            f"docling cannot load its models from {models}: {type(error).__name__}: {words};"
+            f" 'docling-tools models download --output-dir {models}' gets them"
+        ) from error
+    return made
 
 
 def pdf_options(models: str) -> Any:

@@ -26,7 +26,8 @@ class Worker:
     def __init__(self, process: Process) -> None:
         self._process = process
         self._requests = cast("ByteSendStream", process.stdin)  # both are pipes
-        self._answers = BufferedByteReceiveStream(cast("ByteReceiveStream", process.stdout))
+        self._stdout = cast("ByteReceiveStream", process.stdout)
+        self._answers = BufferedByteReceiveStream(self._stdout)
         self.has_ended = False
 
     async def ask(self, line: bytes, bounds: Bounds) -> bytes:
@@ -38,11 +39,16 @@ class Worker:
             Exceeded: it took longer than ``bounds.seconds``, or said more than ``bounds.output``.
             Ended: it ended without an answer.
         """
-        answer = None
+        if self.has_ended:
+            raise Ended
+        is_answered = False
         try:
             with anyio.fail_after(bounds.seconds):
                 await self._requests.send(line + b"\n")
                 answer = await self._answers.receive_until(b"\n", bounds.output)
+            if len(answer) > bounds.output:  # all of it came at once
+                raise anyio.DelimiterNotFound(bounds.output)
+            is_answered = True
         except TimeoutError:
             raise Exceeded(f"took longer than {bounds.seconds:g} s") from None
         except anyio.DelimiterNotFound:
@@ -50,15 +56,19 @@ class Worker:
         except (anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise Ended from None
         finally:
-            if answer is None:
+            if not is_answered:
                 await self.aclose()
         return answer
 
     async def aclose(self) -> None:
         """End the program and all that it has started."""
+        if self.has_ended:
+            return
         self.has_ended = True
         end(self._process)
         with anyio.CancelScope(shield=True):
+            async for _ in self._stdout:
+                pass  # what it has said and nobody reads would keep it from being seen to end
             await self._process.wait()
             await self._process.aclose()
 

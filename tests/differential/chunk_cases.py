@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent / "chunks"
 RECORDED = FOLDER / "recorded.json"
 
-TOKENIZER = {
+TOKENIZER: dict[str, Any] = {
     "version": "1.0", "added_tokens": [], "normalizer": None, "post_processor": None, "decoder": None,
     "pre_tokenizer": {
         "type": "Split", "pattern": {"Regex": r"\w{1,3}|[^\w\s]"}, "behavior": "Isolated", "invert": False,

@@ -9,6 +9,8 @@ import pytest
 from command_line import sdg
 from taxonomies import KNOWLEDGE, commit, knowledge, write_files
 
+from sdg_stream.taxonomy.docling_chunker import missing_libraries
+
 pytestmark = pytest.mark.anyio
 
 TIDES = "# Tides\n\n## Ebb\n\n" + "The sea goes out. " * 20 + "\n\n## Flow\n\n" + "It comes in. " * 20 + "\n"
@@ -51,12 +53,27 @@ async def test_a_tokenizer_counts(tmp_path: Path) -> None:
     """No chunk has more of its tokens than asked for; each begins with its headings."""
     pytest.importorskip("tokenizers")
     sound(tmp_path)
-    made, said = await chunks(tmp_path, "--chunk-tokens", "50", "--tokenizer", "model")
+    options = ("--chunk-tokens", "50", "--tokenizer", "model", "--chunker", "markdown")
+    made, said = await chunks(tmp_path, *options)
     assert [chunk.splitlines()[:2] for chunk in made] == [
         ["# Tides", "## Ebb"], ["# Tides", "## Ebb"], ["# Tides", "## Flow"], ["# Tides", "## Flow"],
     ]  # fmt: skip
     assert [len(chunk.split()) for chunk in made] == [48, 40, 49, 19]
     assert "up to 50 tokens by model/tokenizer.json sha256:" in said
+    [file] = (tmp_path / "out").glob("*/chunker.json")
+    assert f"documents cut by: {json.loads(file.read_bytes())['chunker']}" in said
+
+
+@pytest.mark.skipif(bool(missing_libraries()), reason="needs the docling extra")
+async def test_docling_cuts_if_it_is_there(tmp_path: Path) -> None:
+    """By itself, if there is a tokenizer; what cut the documents is recorded."""
+    sound(tmp_path)
+    made, said = await chunks(tmp_path, "--chunk-tokens", "50", "--tokenizer", "model")
+    assert [chunk.splitlines()[:2] for chunk in made][::2] == [["Tides", "Ebb"], ["Tides", "Flow"]]
+    assert all(len(chunk.split()) <= 50 for chunk in made)
+    [file] = (tmp_path / "out").glob("*/chunker.json")
+    assert json.loads(file.read_bytes())["chunker"].startswith("docling 2.")
+    assert "documents cut by: docling 2." in said
 
 
 async def test_a_wrong_tokenizer_is_told_before_anything_is_fetched(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from taxonomies import KNOWLEDGE, SKILL, commit, git, knowledge, skill, write_files
 
 from sdg_stream.cli.app import app
+from sdg_stream.taxonomy import chunkers
 from sdg_stream.taxonomy.tokens import MARGIN
 
 
@@ -117,3 +118,18 @@ def test_options_in_a_file(sound: Path, tmp_path: Path) -> None:
     write_files(tmp_path, {"settings.yaml": {"allow_local_repos": True}, "wrong.yaml": {"bse": "x"}})
     assert invoke("check", sound, "--settings", tmp_path / "settings.yaml").exit_code == 0
     assert "did you mean 'base'" in invoke("check", sound, "--settings", tmp_path / "wrong.yaml").stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [(["docling"], "pip install 'sdg-stream[docling]'"), ([], "name it with --tokenizer")],
+)
+def test_docling_that_cannot_be_had_is_told(
+    sound: Path, missing: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is read or written."""
+    monkeypatch.setattr(chunkers, "missing_libraries", lambda: missing)
+    done = invoke("samples", sound, "--chunker", "docling", "--output-dir", sound / "out")
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert not (sound / "out").exists()
