@@ -7,10 +7,9 @@ more than that: otherwise expensive calls would leave slots empty.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import time
-
-import anyio
 
 __all__ = ["Admission"]
 
@@ -56,10 +55,10 @@ class Admission:
         waiter = _Waiter(cost)
         heapq.heappush(self._waiting, (-depth, root, self._tickets, waiter))
         try:
-            await waiter.granted.wait()
+            await waiter.granted
         except BaseException:
             waiter.gone = True
-            if waiter.granted.is_set():
+            if waiter.granted.done() and not waiter.granted.cancelled():
                 self.release(cost)
             raise
 
@@ -89,9 +88,9 @@ class Admission:
     def _grant(self) -> None:
         while self._waiting and self.in_use < self._limit:
             waiter = heapq.heappop(self._waiting)[-1]
-            if not waiter.gone:
+            if not waiter.gone and not waiter.granted.done():
                 self.take(waiter.cost)
-                waiter.granted.set()
+                waiter.granted.set_result(None)
 
     def _account(self) -> None:
         now = time.monotonic()
@@ -101,9 +100,11 @@ class Admission:
 
 
 class _Waiter:
+    """A call that waits. A plain future, since at full load every call waits once."""
+
     __slots__ = ("cost", "gone", "granted")
 
     def __init__(self, cost: int) -> None:
         self.cost = cost
-        self.granted = anyio.Event()
+        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gone = False
