@@ -167,33 +167,40 @@ class Caller:
         return tokens
 
     async def _send(self, call: _Call, seconds: float) -> tuple[Decoded, Endpoint]:
-        """An attempt, unless the run is being stopped."""
-        halt = call.request.halt
-        if halt is None:
-            return await self._attempt(call, seconds)
-        if halt.on:
+        """An attempt at an endpoint, unless the run is being stopped."""
+        halt, shape = call.request.halt, call.request.shape
+        if halt is not None and halt.on:
             raise Halted
-        halt.running += 1
-        try:
-            return await self._attempt(call, seconds)
-        finally:
-            halt.ended()
-
-    async def _attempt(self, call: _Call, seconds: float) -> tuple[Decoded, Endpoint]:
-        """An attempt at an endpoint; with hedging perhaps one more at another."""
-        request, shape = call.request, call.request.shape
-        now = time.monotonic()
         endpoint = self.router.pick(
-            call.key, shape.n, now, name=shape.endpoint, model=shape.model, other_than=call.endpoint
+            call.key,
+            shape.n,
+            time.monotonic(),
+            name=shape.endpoint,
+            model=shape.model,
+            other_than=call.endpoint,
         )
         self.attempts += 1
-        hedging = self.hedging
-        patience = None if hedging is None else hedging.patience(request)
-        if hedging is None or patience is None:
-            decoded = await self._post(call, endpoint, seconds)
-            if hedging is not None:
-                hedging.learn(request, time.monotonic() - now)
-            return decoded, endpoint
+        if halt is not None:
+            halt.running += 1
+        try:
+            if self.hedging is not None:
+                return await self._hedged(call, endpoint, seconds, self.hedging)
+            return await self._post(call, endpoint, seconds), endpoint
+        finally:
+            if halt is not None:
+                halt.ended()
+
+    async def _hedged(
+        self, call: _Call, endpoint: Endpoint, seconds: float, hedging: Hedging
+    ) -> tuple[Decoded, Endpoint]:
+        """An attempt, and perhaps one more at another endpoint when it takes long."""
+        request, shape = call.request, call.request.shape
+        now = time.monotonic()
+        patience = hedging.patience(request)
+        if patience is None:
+            found = await self._sent(call, endpoint, seconds)
+            hedging.learn(request, time.monotonic() - now)
+            return found
 
         def second() -> Callable[[], Awaitable[tuple[Decoded, Endpoint]]] | None:
             other = None

@@ -78,9 +78,15 @@ class _Flight:
     __slots__ = ("answer", "error", "over")
 
     def __init__(self) -> None:
-        self.over = anyio.Event()
+        self.over: anyio.Event | None = None  # made by the first who waits: nearly nobody does
         self.answer: Completion | None = None
         self.error: RecordError | TeacherUnusable | None = None
+
+    async def landed(self) -> None:
+        """Wait for the end."""
+        if self.over is None:
+            self.over = anyio.Event()
+        await self.over.wait()
 
 
 class Coalescer:
@@ -114,7 +120,7 @@ class Coalescer:
             flight = self._flights.get(key)
             if flight is None:
                 return await self._lead(key, request, ask)
-            await flight.over.wait()
+            await flight.landed()
             if flight.error is not None:
                 raise _again(flight.error)
             if flight.answer is not None:
@@ -131,7 +137,8 @@ class Coalescer:
             raise
         finally:
             del self._flights[key]
-            flight.over.set()
+            if flight.over is not None:
+                flight.over.set()
         self._answers.put(key, flight.answer)
         return flight.answer
 
