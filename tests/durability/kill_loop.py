@@ -30,7 +30,17 @@ from scenes import SCENES, Scene, write_scene
 
 from sdg_stream.simulator.call_log import CallLine
 
-__all__ = ["Bench", "Kill", "Outcome", "Trial", "bench_of", "kill_half_way", "kill_repeatedly", "undisturbed"]
+__all__ = [
+    "Bench",
+    "Kill",
+    "Outcome",
+    "Trial",
+    "bench_of",
+    "kill_half_way",
+    "kill_repeatedly",
+    "made",
+    "undisturbed",
+]
 
 Order = Literal["input", "none"]
 ORDERS: tuple[Order, Order] = ("input", "none")
@@ -226,7 +236,7 @@ def _trial(
         else:
             bench.finish(output)
     found = bench.outcome(output, first, began)
-    repeats = _made(bench.calls(first))
+    repeats = made(bench.calls(first))
     repeats.subtract(whole.answers)
     explained = sum((kill.in_flight + kill.late for kill in kills), Counter[str]())
     return Trial(
@@ -256,13 +266,13 @@ def _killed(bench: Bench, output: str, moment: Callable[[subprocess.Popen[str]],
     teacher.quiet()
     calls = bench.calls(first)
     return Kill(
-        in_flight=_made(call for call in calls if call.left >= now),
-        late=_made(call for call in calls if now - bench.grace <= call.left < now),
+        in_flight=made(call for call in calls if call.left >= now),
+        late=made(call for call in calls if now - bench.grace <= call.left < now),
         answered=sum(map(bought, calls)),
     )
 
 
-def _made(calls: Iterable[CallLine]) -> Counter[str]:
+def made(calls: Iterable[CallLine]) -> Counter[str]:
     """How often each request was answered, or was left in the middle."""
     return Counter(call.request for call in calls if bought(call) or left_alone(call))
 
