@@ -23,7 +23,7 @@ from anyio.to_thread import run_sync as in_thread
 from ..errors import ConfigError, Problem
 from .chunking import CHUNK_TOKENS
 from .documents import Document
-from .gguf import MAGIC, gguf_tokenizer
+from .gguf import MAGIC
 from .processes import Bounds, Exceeded
 from .texts import CONVERSION, INHERITED, LONGEST_TEXT
 from .tokens import TOKENIZER, TokenCounter
@@ -117,7 +117,9 @@ class DoclingChunker:
         settings = await in_thread(_tokenizer_settings, self._tokenizer)
         env = {name: os.environ[name] for name in INHERITED if name in os.environ} | _OWN
         command = [sys.executable, "-P", str(_WORKER)]
-        worker = await start_worker(command, _START, env=env, folder=_WORKER.parent)
+        mapped = self._tokenizer.stat().st_size if "gguf_file" in settings else 0
+        bounds = msgspec.structs.replace(_START, memory=_MEMORY + mapped)
+        worker = await start_worker(command, bounds, env=env)
         try:
             await _ask(worker, {**settings, "most_tokens": self._most_tokens}, _START, self._tokenizer)
         except ConfigError:
@@ -152,14 +154,13 @@ def _look(file: Path) -> None:
 
 
 def _tokenizer_settings(path: Path) -> dict[str, str]:
-    """A model's folder is read as ``transformers`` does, which is what upstream counts by."""
+    """Models are read as ``transformers`` does, which is what upstream counts by."""
     if path.is_dir() and (path / "tokenizer_config.json").exists():
         return {"tokenizer": str(path.absolute())}
     file = path / TOKENIZER if path.is_dir() else path
     with file.open("rb") as opened:
-        is_gguf = opened.read(len(MAGIC)) == MAGIC
-    if is_gguf:
-        return {"tokenizer_json": gguf_tokenizer(file).to_str()}
+        if opened.read(len(MAGIC)) == MAGIC:
+            return {"tokenizer": str(file.parent.absolute()), "gguf_file": file.name}
     return {"tokenizer_json": file.read_text("utf-8")}
 
 

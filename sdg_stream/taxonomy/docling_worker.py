@@ -2,11 +2,11 @@
 
     python -P docling_worker.py
 
-Reads lines of JSON: first the settings (``tokenizer``, the folder of a model, or ``tokenizer_json``, the text
-of such a file, and ``most_tokens``), then one for each document (``file``, ``suffix``, ``seconds`` of
-processor time, and for a PDF ``models``, the folder with docling's). Answers each with a line:
-``{"chunks": [...]}``, none for the settings, or ``{"error": "..."}``. Nothing of the package is imported
-here.
+Reads lines of JSON: first the settings (``tokenizer``, the folder of a model, with ``gguf_file``, the file in
+it, if it is one; or ``tokenizer_json``, the text of such a file; and ``most_tokens``), then one for each
+document (``file``, ``suffix``, ``seconds`` of processor time, and for a PDF ``models``, the folder with
+docling's). Answers each with a line: ``{"chunks": [...]}``, none for the settings, or ``{"error": "..."}``.
+Nothing of the package is imported here.
 
 The settings of the chunker are upstream's: peers merged, headings before the text.
 """
@@ -111,9 +111,12 @@ def read_tokenizer(settings: dict[str, Any]) -> Any:
     """A tokenizer of ``transformers``; never one that runs code of its own."""
     transformers = importlib.import_module("transformers")
     if "tokenizer" in settings:
-        folder = settings["tokenizer"]
+        more = {}
+        if "gguf_file" in settings:
+            importlib.import_module("gguf")  # what is raised if it is missing names it
+            more["gguf_file"] = settings["gguf_file"]
         return transformers.AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
+            settings["tokenizer"], local_files_only=True, trust_remote_code=False, **more
         )
     described = importlib.import_module("tokenizers").Tokenizer.from_str(settings["tokenizer_json"])
     return transformers.PreTrainedTokenizerFast(tokenizer_object=described)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import cast
 
 import anyio
@@ -46,9 +45,7 @@ class Worker:
             with anyio.fail_after(bounds.seconds):
                 await self._requests.send(line + b"\n")
                 answer = await self._answers.receive_until(b"\n", bounds.output)
-            if len(answer) > bounds.output:  # all of it came at once
-                raise anyio.DelimiterNotFound(bounds.output)
-            is_answered = True
+            is_answered = len(answer) <= bounds.output  # more may have come at once
         except TimeoutError:
             raise Exceeded(f"took longer than {bounds.seconds:g} s") from None
         except anyio.DelimiterNotFound:
@@ -58,6 +55,8 @@ class Worker:
         finally:
             if not is_answered:
                 await self.aclose()
+        if not is_answered:
+            raise Exceeded(f"gave more than {bounds.output} bytes")
         return answer
 
     async def aclose(self) -> None:
@@ -73,15 +72,13 @@ class Worker:
             await self._process.aclose()
 
 
-async def start_worker(
-    command: Sequence[str], bounds: Bounds, *, env: Mapping[str, str], folder: Path
-) -> Worker:
+async def start_worker(command: Sequence[str], bounds: Bounds, *, env: Mapping[str, str]) -> Worker:
     """Start a program; ``bounds`` hold for all its life, but it may allow itself more processor time.
 
     Raises:
         OSError: it cannot be started.
     """
     process = await anyio.open_process(
-        bounded(command, bounds), stderr=subprocess.DEVNULL, env=env, cwd=folder, start_new_session=True
+        bounded(command, bounds), stderr=subprocess.DEVNULL, env=env, start_new_session=True
     )
     return Worker(process)

@@ -81,8 +81,8 @@ _FILES = {
     ),
     "transformers.py": (
         "class AutoTokenizer:\n"
-        "    def from_pretrained(folder, local_files_only, trust_remote_code):\n"
-        "        return f'{folder} {local_files_only} {trust_remote_code}'\n"
+        "    def from_pretrained(folder, local_files_only, trust_remote_code, gguf_file=''):\n"
+        "        return f'{folder} {local_files_only} {trust_remote_code}{gguf_file}'\n"
         "def PreTrainedTokenizerFast(tokenizer_object): return tokenizer_object\n"
     ),
     "tokenizers.py": (
@@ -91,6 +91,7 @@ _FILES = {
         "        if not text: raise Exception('empty')\n"
         "        return text\n"
     ),
+    "gguf.py": "",
     "semchunk.py": "",
 }  # fmt: skip
 

@@ -142,9 +142,12 @@ async def test_a_library_that_is_missing(
 
 
 async def test_tokenizers(double: Path) -> None:
-    """A model's folder goes to ``transformers``, which may run no code of it; a lone file as it is."""
-    write_files(double, {"m/tokenizer_config.json": "{}", "m/tokenizer.json": "1", "n/tokenizer.json": "2"})
-    for name, told in (("m", f"{double}/m True False"), ("n", "2")):
+    """A model goes to ``transformers``, which may run no code of it; a lone ``tokenizer.json`` as it is."""
+    write_files(double, {
+        "m/tokenizer_config.json": "{}", "m/tokenizer.json": "1", "n/tokenizer.json": "2", "g/a.gguf": "GGUF",
+    })  # fmt: skip
+    model = f"{double}/m True False"
+    for name, told in (("m", model), ("n", "2"), ("g/a.gguf", f"{double}/g True Falsea.gguf")):
         async with aclosing(DoclingChunker(COUNTER, double / name, 9, find_models=no_models)) as chunker:
             assert await cut(chunker, double, "a.md", "!tokenizer") == [f"# Heading\n{told} 9"]
     write_files(double, {"n/tokenizer.json": ""})

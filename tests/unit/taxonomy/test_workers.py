@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from pathlib import Path
 
 import anyio
 import pytest
@@ -28,11 +27,11 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
+async def worker() -> AsyncIterator[Worker]:
     """A program that says what it is asked, and its process id."""
     command = [sys.executable, "-I", "-S", "-c", PROGRAM]
     env = {"PATH": os.environ["PATH"]}
-    async with aclosing(await start_worker(command, BOUNDS, env=env, folder=tmp_path)) as started:
+    async with aclosing(await start_worker(command, BOUNDS, env=env)) as started:
         yield started
 
 
