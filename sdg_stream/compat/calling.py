@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import wait
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TypeVar
@@ -22,6 +23,8 @@ from ..errors import GenerateException, SdgStreamError
 __all__ = ["as_generate_exception", "run_to_end"]
 
 T = TypeVar("T")
+
+_LOOK = 0.2  # seconds
 
 _STOPPING = (
     "stopping: calls under way get their grace, and what is settled is kept; the same call goes on from"
@@ -43,7 +46,10 @@ def run_to_end(work: Callable[[], Awaitable[T]], warn: Callable[[str], None]) ->
     options = {"use_uvloop": sys.platform != "win32" and find_spec("uvloop") is not None}
     with _heard_here(), start_blocking_portal(backend_options=options, name="sdg_stream") as portal:
         try:
-            return portal.call(work)
+            future = portal.start_task_soon(work)
+            while not wait([future], timeout=_LOOK).done:
+                pass  # a signal that another thread got, or on Windows any, is heard when this one wakes up
+            return future.result()
         except KeyboardInterrupt:
             warn(_STOPPING)
             raise  # the portal cancels the work, and waits for its end

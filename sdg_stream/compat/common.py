@@ -10,12 +10,21 @@ import msgspec
 
 from ..config.data_dirs import data_dirs
 from ..config.settings import Settings
-from ..errors import ConfigError, Problem
+from ..errors import ConfigError, OutputError, Problem
 from ..generation.leaf_pipelines import LeafPipelines, load_pipelines
 from ..mixing.row_files import read_sound_rows
 from .telling import LoggerHook
 
-__all__ = ["AnyPath", "LeafFile", "existing_rules", "folder_of", "leaf_files", "pipelines_of", "user_dirs"]
+__all__ = [
+    "AnyPath",
+    "LeafFile",
+    "existing_rules",
+    "folder_of",
+    "leaf_files",
+    "made",
+    "pipelines_of",
+    "user_dirs",
+]
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 
@@ -68,6 +77,19 @@ def folder_of(path: AnyPath | None, argument: str) -> Path:
     if path is None or not str(path):
         raise ConfigError(f"{argument} is missing: it names a folder")
     return Path(path)
+
+
+def made(folder: Path) -> Path:
+    """A folder, which is there then.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return folder
 
 
 def user_dirs() -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 from anyio.to_thread import run_sync as in_thread
 
 from ..durable import in_own_task
-from ..errors import ConfigError, GenerateException, OutputError
+from ..errors import ConfigError, GenerateException
 from ..events import RunReport
 from ..generation.job_file import Job
 from ..generation.leaf_pipelines import LeafPipelines
@@ -28,7 +28,7 @@ from ..state.keep import Keep
 from ..teacher.client import TeacherClient
 from .calling import as_generate_exception, run_to_end
 from .client import connection
-from .common import AnyPath, LeafFile, folder_of, leaf_files, pipelines_of
+from .common import AnyPath, LeafFile, folder_of, leaf_files, made, pipelines_of
 from .telling import LOGGER, LoggerHook, tell_unused
 
 __all__ = ["generate_taxonomy", "generate_taxonomy_eval", "tell_checkpoints"]
@@ -92,7 +92,7 @@ def generate_taxonomy(  # noqa: PLR0917 -- upstream's arguments in upstream's or
             max_num_tokens=max_num_tokens,
         )
         _check(files, pipelines)
-        folder = _made(folder_of(output_dir, "output_dir"))
+        folder = made(folder_of(output_dir, "output_dir"))
         work = [_rows_of(leaf, folder) for leaf in files]
         runs = run_to_end(partial(_run, work, pipelines, teacher, folder, hook), hook.warn)
         _remove_empty(files, folder, runs, hook)
@@ -137,13 +137,13 @@ def generate_taxonomy_eval(
             num_instructions=num_instructions_to_generate,
             max_num_tokens=max_num_tokens,
         )
-        folder = _made(folder_of(output_dir, "output_dir"))
-        rows = _made(Job(folder, date_suffix).benchmark) if files else folder
+        folder = made(folder_of(output_dir, "output_dir"))
+        rows = made(Job(folder, date_suffix).benchmark) if files else folder
         work = [_benchmark_of(leaf, rows) for leaf in files]
 
         async def done(one: LeafWork, _report: RunReport) -> None:
-            made = read_sound_rows(rows / f"{one.name}.jsonl")
-            await in_thread(write_benchmark, made, one.name, folder, date_suffix)
+            found = read_sound_rows(rows / f"{one.name}.jsonl")
+            await in_thread(write_benchmark, found, one.name, folder, date_suffix)
 
         job = partial(_run, work, pipelines, teacher, folder, hook, benchmark_done=done)
         _raise_failures(run_to_end(job, hook.warn))
@@ -215,14 +215,6 @@ def _check_names(files: Sequence[LeafFile]) -> None:
         part_of_a_name(name, "leaf_node_path")
         if count > 1:
             raise ConfigError(f"{count} of the input files are of one leaf node, {name!r}")
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
-    return folder
 
 
 def _raise_failures(runs: LeafRuns) -> None:

@@ -13,6 +13,7 @@ from ..durable import in_own_task
 from ..errors import ConfigError
 from ..generation.report import SYSTEM_PROMPT
 from ..mixing.mix import mix
+from ..mixing.names import part_of_a_name
 from ..mixing.recipe import load_recipe
 from ..mixing.row_files import read_sound_rows
 from ..mixing.training_files import TrainingFiles, write_test_file
@@ -24,7 +25,7 @@ from ..taxonomy.leaf import Taxonomy
 from ..taxonomy.preprocess import Preprocessed, preprocess
 from ..taxonomy.reading import read_taxonomy
 from .calling import as_generate_exception, run_to_end
-from .common import AnyPath, existing_rules, folder_of, leaf_files, pipelines_of, user_dirs
+from .common import AnyPath, existing_rules, folder_of, leaf_files, made, pipelines_of, user_dirs
 from .telling import LOGGER, LoggerHook, tell_unused
 
 __all__ = ["DEPRECATED", "mix_datasets", "postprocess_taxonomy", "preprocess_taxonomy"]
@@ -89,8 +90,8 @@ def preprocess_taxonomy(
         tokenizer = Path(teacher_model_path) if teacher_model_path is not None else None
         chunker = make_chunker("auto", tokenizer, data_dirs=user_dirs())
         fetcher = Fetcher((folder / _CACHE).absolute(), local_repos=allow_local_repos)
-        made = run_to_end(partial(_preprocess, found, folder, fetcher, chunker), hook.warn)
-        for warning in made.warnings:
+        report = run_to_end(partial(_preprocess, found, folder, fetcher, chunker), hook.warn)
+        for warning in report.warnings:
             hook.warn(str(warning))
         files = [folder / f"{leaf.name}.jsonl" for leaf in found.leaf_nodes]
         if test_output_file is not None:
@@ -129,8 +130,8 @@ def postprocess_taxonomy(
     with as_generate_exception():
         files = leaf_files(folder_of(input_dir, "input_dir"))
         training = TrainingFiles(
-            folder_of(output_dir, "output_dir"),
-            date_suffix,
+            made(folder_of(output_dir, "output_dir")),
+            part_of_a_name(date_suffix, "the date suffix"),
             system_prompt=SYSTEM_PROMPT if system_prompt is None else system_prompt,
             instructions=pipelines_of(pipeline).of("knowledge").auxiliary_instructions,
             data_dirs=user_dirs(),
