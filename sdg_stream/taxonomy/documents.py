@@ -39,7 +39,7 @@ class Document(msgspec.Struct, frozen=True):
 
 
 class LeafDocuments(msgspec.Struct, frozen=True):
-    """The documents of a leaf node, the whole hash of their commit, and which of its patterns find nothing."""
+    """The documents of a leaf node, the whole hash of their commit, and the patterns that find nothing."""
 
     documents: tuple[Document, ...]
     commit: str
