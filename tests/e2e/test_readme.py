@@ -7,13 +7,17 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import orjson
 import pytest
 from aiohttp import ClientSession, web
+from anyio import to_thread
+from taxonomies import SKILL, skill, write_files
 
 import sdg_stream as sdg
 from sdg_stream.catalog import pipelines_dir
@@ -89,6 +93,38 @@ async def test_the_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         exec(compile(f"async def example(rows):\n{body}\n    return report", "README.md", "exec"), names)
         report = await names["example"]([orjson.loads(line) for line in seeds.splitlines()])
     assert report.rows == len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) > 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("words", ["sdg.Generation.load(", "sdg.generate_data("])
+async def test_the_whole_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    """As it is shown, and as programs of InstructLab's library call it, with the address replaced."""
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path / "taxonomy", {SKILL: skill()})
+    if find_spec("openai") is None:  # the object is only read
+        double = SimpleNamespace(OpenAI=SimpleNamespace)
+        monkeypatch.setitem(sys.modules, "openai", double)
+    async with serve(SimulatorSettings(latency="zero")) as server:
+        code = code_with(words).replace("http://localhost:8000/v1", server.url)
+        body = "\n".join(f"    {line}" for line in code.splitlines())
+        names: dict[str, Any] = {}
+        exec(compile(f"async def example():\n{body}", "README.md", "exec"), names)
+        await to_thread.run_sync(anyio.run, names["example"])  # a call that blocks must not block the server
+    [made] = (tmp_path / "datasets").glob("skills_train_msgs_*.jsonl")
+    assert made.read_bytes().count(b"\n") > 0
+
+
+def test_the_commands_beside_those_of_others_exist() -> None:
+    """Each command and option in the right column of the table is one."""
+    commands = re.findall(r"\| .*`python -m sdg_stream ([^`]*)`", README[README.index("## Coming from") :])
+    assert len(commands) == 5
+    for command in commands:
+        options = re.findall(r"--[\w-]+", command)
+        names = [word for word in command.split(" --")[0].split() if word.islower()]
+        done = subprocess.run(
+            [sys.executable, "-m", "sdg_stream", *names, "--help"], capture_output=True, text=True, check=True
+        )
+        assert all(option in done.stdout for option in options), command
 
 
 @pytest.fixture
