@@ -1,0 +1,151 @@
+"""The honest comparison: sdg_stream and the tools that people would use instead, on the same work.
+
+    python bench/compare.py --quick                        # everything once, small
+    python bench/compare.py                                # everything, as in RESULTS.md
+    python bench/compare.py --only zero chain --tools sdg_stream aiohttp
+    python bench/compare.py --report                       # only write the tables anew
+
+Makes an environment for each tool below ``--venvs`` (pinned versions from the package index; instructlab-sdg
+alone brings 7 GB), and runs the cases, the tools taking turns. Each run is kept in ``--results-dir`` as it
+ends; what is there is not run again unless ``--again`` is given, so it can be made case by case, and gone on
+with. The tables go to ``--output``, between two marks; the rest of that file is left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from comparison.cases import CASES, Sizes
+from comparison.environments import NotInstalled, make_environment
+from comparison.place import Account, Cannot, Place
+from comparison.records import Record, Records
+from comparison.report import Facts, machine, put_between, render
+from comparison.tools import TOOLS
+
+import sdg_stream as sdg
+
+HERE = Path(__file__).parent
+FULL = Sizes(
+    repeats=3,
+    zero=20_000,
+    zero_slow=2_000,
+    ask=2_000,
+    seeds=60,
+    many=10_000,
+    many_slow=2_000,
+    memory=(1_000, 10_000, 100_000),
+    crash=2_000,
+    refusals=1_000,
+    limit=60.0,
+)
+QUICK = Sizes(
+    repeats=1,
+    zero=5_000,
+    zero_slow=500,
+    ask=640,
+    seeds=20,
+    many=4_000,
+    many_slow=1_000,
+    memory=(1_000,),
+    crash=600,
+    refusals=320,
+    limit=45.0,
+)
+
+
+def main() -> int:
+    """Run what is asked for, and write the tables."""
+    options = _parser().parse_args()
+    sizes = QUICK if options.quick else FULL
+    if options.repeats:
+        sizes = msgspec.structs.replace(sizes, repeats=options.repeats)
+    results = options.results_dir.resolve() / ("quick" if options.quick else "full")
+    records = Records(results)
+    facts = _facts(results, sizes)
+    pythons: dict[str, Path] = {}
+    for name in [] if options.report else options.tools:
+        try:
+            pythons[name], facts.versions[name] = _environment(name, options.venvs.resolve())
+            facts.missing.pop(name, None)
+        except NotInstalled as error:
+            facts.missing[name] = str(error)
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
+    begun = time.monotonic()
+    place = Place(results / "work", pythons)
+    for case in options.only:
+        _run_case(case, place, list(pythons), sizes, records, again=options.again)
+    facts.seconds += time.monotonic() - begun
+    (results / "facts.json").write_bytes(msgspec.json.encode(facts))
+    output: Path = options.output
+    text = output.read_text(encoding="utf-8") if output.exists() else "# Results\n"
+    output.write_text(put_between(text, render(records, facts)), encoding="utf-8")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    for option, names in (("--only", [*CASES]), ("--tools", [*TOOLS])):
+        parser.add_argument(
+            option, nargs="+", choices=names, default=names, help=", ".join(names), metavar="NAME"
+        )
+    parser.add_argument("--quick", action="store_true", help="small, and once")
+    parser.add_argument("--repeats", type=int, help="runs of each tool in each case")
+    parser.add_argument("--again", action="store_true", help="also what has been run already")
+    parser.add_argument("--report", action="store_true", help="run nothing, only write the tables")
+    parser.add_argument("--venvs", type=Path, default=HERE / ".venvs", help="folder of the environments")
+    parser.add_argument("--results-dir", type=Path, default=HERE / ".results", help="folder of the runs")
+    parser.add_argument("--output", type=Path, default=HERE / "RESULTS.md")
+    return parser
+
+
+def _facts(results: Path, sizes: Sizes) -> Facts:
+    """Those of the runs that are there already, brought up to date."""
+    file = results / "facts.json"
+    facts = (
+        msgspec.json.decode(file.read_bytes(), type=Facts)
+        if file.exists()
+        else Facts(date="", machine="", command="", seconds=0.0, versions={})
+    )
+    facts.date = datetime.now(UTC).strftime("%Y-%m-%d")
+    facts.machine = machine()
+    facts.command = " ".join(["python", "bench/compare.py", *sys.argv[1:]])
+    facts.sizes = msgspec.to_builtins(sizes)
+    return facts
+
+
+def _environment(name: str, venvs: Path) -> tuple[Path, str]:
+    """The Python of a tool, and the tool's version."""
+    tool = TOOLS[name]
+    python, installed = make_environment(tool, venvs)
+    versions = dict(line.split("==", 1) for line in installed if "==" in line)
+    return python, versions.get(tool.version_of, sdg.__version__)
+
+
+def _run_case(
+    name: str, place: Place, tools: list[str], sizes: Sizes, records: Records, *, again: bool
+) -> None:
+    """All runs of a case that are not there yet, the tools taking turns."""
+    case = CASES[name]
+    for repeat in range(min(sizes.repeats, case.repeats)):
+        for tool in (TOOLS[tool] for tool in tools if name not in TOOLS[tool].unable):
+            if (tool.name, repeat) in records.of(name) and not again:
+                continue
+            begun, account, reason = time.monotonic(), Account(), ""
+            try:
+                account = case.run(place, tool, sizes)
+            except Cannot as error:
+                reason = str(error)
+            seconds = round(time.monotonic() - begun, 1)
+            date = datetime.now(UTC).isoformat(timespec="seconds")
+            record = Record(tool.name, repeat, account, reason, date, seconds)
+            records.add(name, record)
+            print(msgspec.json.encode({"case": name, "record": record}).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

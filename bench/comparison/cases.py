@@ -1,0 +1,330 @@
+"""The cases: what each tool is asked to do, and what is taken from how it did it.
+
+Each case is a function that makes one run of one tool and returns a flat account of it. ``Cannot`` says in
+words why there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import msgspec
+
+from sdg_stream.simulator.settings import Fault, FaultRule, SimulatorSettings
+
+from .place import Account, Cannot, Place
+from .tools import Tool
+from .work import ASK, Expected, ask_rows, chain_rows, chain_stages, expected
+
+__all__ = ["CASES", "Case", "Sizes"]
+
+SLOTS, SECONDS, SIGMA = 64, 0.2, 0.8
+MANY_SLOTS = 512
+POISON = 999_983
+POISONED_ROWS = 100
+REPLY = "It is a short reply, always the same."
+
+
+class Sizes(msgspec.Struct, frozen=True, kw_only=True):
+    """How large the cases are.
+
+    Attributes:
+        repeats: of each case, the tools taking turns.
+        zero, zero_slow: calls of tools that make more than a thousand a second, and of others.
+        ask: calls at 64 slots.
+        seeds: of the chain.
+        many, many_slow: calls with 512 in flight.
+        memory: rows of each size.
+        crash: calls of the run that is killed half-way.
+        refusals: calls of which one in ten is refused at first.
+        limit: seconds that any one run may take.
+    """
+
+    repeats: int
+    zero: int
+    zero_slow: int
+    ask: int
+    seeds: int
+    many: int
+    many_slow: int
+    memory: tuple[int, ...]
+    crash: int
+    refusals: int
+    limit: float
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One case.
+
+    Attributes:
+        title: for people.
+        about: what is done, in a sentence or two.
+        run: one run of one tool.
+        value: the key of what tools are ranked by, ``more_is_better`` or not.
+        columns: further keys, each with its heading.
+        repeats: as often as asked for at most; some cost much and scatter little.
+    """
+
+    title: str
+    about: str
+    run: Callable[[Place, Tool, Sizes], Account]
+    value: str
+    heading: str
+    more_is_better: bool
+    columns: dict[str, str]
+    repeats: int = 99
+
+
+SLOTTED = SimulatorSettings(
+    latency="lognormal", latency_seconds=SECONDS, latency_sigma=SIGMA, slots=SLOTS, reply=REPLY
+)
+CHAIN = msgspec.structs.replace(SLOTTED, reply=None)
+
+
+@cache
+def _expected(kind: str, count: int) -> Expected:
+    if kind == "chain":
+        return expected(chain_stages(), chain_rows(count), CHAIN)
+    return expected(ASK, ask_rows(count), SLOTTED)
+
+
+def zero(place: Place, tool: Tool, sizes: Sizes) -> Account:
+    """As many calls a second as it can make."""
+    count = sizes.zero if tool.fast else sizes.zero_slow
+    with place.canned() as url:
+        done = place.job(tool, "zero", url, ASK, ask_rows(count), sizes.limit)
+    return {
+        "calls_per_s": done.rows / done.seconds,
+        "cpu_ms": 1000 * done.cpu / max(1, done.rows),
+        "rows": done.rows,
+        "asked": count,
+    }
+
+
+def saturation(place: Place, tool: Tool, sizes: Sizes) -> Account:
+    """One stage, long-tailed replies."""
+    known = _expected("ask", sizes.ask)
+    with place.teacher(SLOTTED) as teacher:
+        done = place.job(tool, "saturation", teacher.url, ASK, ask_rows(sizes.ask), sizes.limit)
+        stats = teacher.stats()
+    return {
+        "over_bound": done.seconds / known.bound,
+        "server_over_bound": (stats["last_at"] - stats["first_at"]) / known.bound,
+        "cpu_ms": 1000 * done.cpu / known.calls,
+        "rows": done.rows,
+        "asked": known.rows,
+    }
+
+
+def chain(place: Place, tool: Tool, sizes: Sizes) -> Account:
+    """Four stages with fan-out and filters."""
+    known = _expected("chain", sizes.seeds)
+    with place.teacher(CHAIN) as teacher:
+        rows = chain_rows(sizes.seeds)
+        done = place.job(tool, "chain", teacher.url, chain_stages(), rows, sizes.limit)
+        stats = teacher.stats()
+    return {
+        "over_bound": done.seconds / known.bound,
+        "server_over_bound": (stats["last_at"] - stats["first_at"]) / known.bound,
+        "cpu_ms": 1000 * done.cpu / known.calls,
+        "rows": done.rows,
+        "asked": known.rows,
+    }
+
+
+def inflight(place: Place, tool: Tool, sizes: Sizes) -> Account:
+    """As many in flight as a large server takes."""
+    count = sizes.many if tool.fast else sizes.many_slow
+    settings = SimulatorSettings(latency="fixed", latency_seconds=SECONDS, slots=MANY_SLOTS, reply=REPLY)
+    with place.teacher(settings) as teacher:
+        done = place.job(tool, "inflight", teacher.url, ASK, ask_rows(count), sizes.limit)
+        stats = teacher.stats()
+    return {
+        "share": done.rows / done.seconds / (MANY_SLOTS / SECONDS),
+        "calls_per_s": done.rows / done.seconds,
+        "most_in_flight": stats["max_running"],
+        "cpu_ms": 1000 * done.cpu / max(1, done.rows),
+        "rows": done.rows,
+        "asked": count,
+    }
+
+
+def memory(place: Place, tool: Tool, sizes: Sizes) -> Account:
+    """Peak memory at several sizes; a size that would take too long, judging by the last, is not tried."""
+    found: Account = {}
+    for count, before in zip(sizes.memory, (0, *sizes.memory), strict=False):
+        seconds = found.get(f"seconds_{before}", 0.0)
+        assert isinstance(seconds, float)
+        foreseen = seconds * count / max(1, before)
+        if foreseen > sizes.limit:
+            found[f"mb_{count}"] = f"not tried: about {foreseen:.0f} s at its speed"
+            continue
+        with place.canned() as url:
+            try:
+                done = place.job(tool, "memory", url, ASK, ask_rows(count), sizes.limit, weigh=True)
+            except Cannot as error:
+                found[f"mb_{count}"] = str(error)
+                continue
+        found[f"mb_{count}"] = done.peak_mb
+        found[f"seconds_{count}"] = done.seconds
+    return found
+
+
+def startup(place: Place, tool: Tool, sizes: Sizes) -> Account:
+    """Import, help, and one row of a teacher that answers at once; each in a fresh process."""
+    found: Account = {"import_s": place.command(tool, ("-c", tool.imports), sizes.limit)}
+    if tool.help is None:
+        found["help_s"] = "no command line for generation"
+    else:
+        found["help_s"] = place.command(tool, tool.help, sizes.limit)
+    with place.canned() as url:
+        found["first_row_s"] = place.job(tool, "startup", url, ASK, ask_rows(1), sizes.limit).wall
+    return found
+
+
+def crash(place: Place, tool: Tool, sizes: Sizes) -> Account:
+    """Killed with ``kill -9`` half-way, and run again."""
+    count = sizes.crash
+    with place.teacher(SLOTTED) as teacher:
+
+        def half_way() -> bool:
+            return bool(teacher.stats()["sequences"] >= count // 2)
+
+        place.job(tool, "crash", teacher.url, ASK, ask_rows(count), sizes.limit, kill_when=half_way)
+        killed = teacher.settled()
+        done = place.job(tool, "crash", teacher.url, ASK, ask_rows(count), sizes.limit, again=True)
+        stats = teacher.stats()
+    return {
+        "repeated": stats["repeated_prompts"],
+        "under_way": killed["aborted"],
+        "seconds": done.wall,
+        "rows": done.rows,
+        "asked": count,
+    }
+
+
+def poison(place: Place, tool: Tool, sizes: Sizes) -> Account:
+    """One record whose request is always refused."""
+    settings = msgspec.structs.replace(SLOTTED, poison=f" {POISON}.")
+    rows = [*ask_rows(POISONED_ROWS)]
+    rows[POISONED_ROWS // 3]["number"] = POISON
+    with place.teacher(settings) as teacher:
+        done = place.job(tool, "poison", teacher.url, ASK, rows, sizes.limit, may_fail=True)
+        stats = teacher.stats()
+    return {
+        "rows": done.rows,
+        "times_asked": stats["statuses"].get("400", 0),
+        "exit": "ran out of time" if done.code is None else done.code,
+        "seconds": done.seconds,
+        "said": done.said,
+    }
+
+
+def refusals(place: Place, tool: Tool, sizes: Sizes) -> Account:
+    """One attempt in ten gets a 429 without Retry-After."""
+    known = _expected("ask", sizes.refusals)
+    rule = FaultRule(match="You are a judge", rate=0.1, fault=Fault(status=429))
+    with place.teacher(msgspec.structs.replace(SLOTTED, faults=(rule,))) as teacher:
+        rows = ask_rows(sizes.refusals)
+        done = place.job(tool, "refusals", teacher.url, ASK, rows, sizes.limit, may_fail=True)
+    return {
+        "over_bound": done.seconds / known.bound if done.rows == known.rows else "lost rows",
+        "lost": known.rows - done.rows,
+        "seconds": done.seconds,
+        "said": done.said,
+    }
+
+
+BOUND = "makespan / bound"
+CASES = {
+    "zero": Case(
+        "Client ceiling at zero latency",
+        "A server that answers at once; prompts of 2 kB, one call a row, rows written to a file.",
+        zero,
+        "calls_per_s",
+        "calls/s",
+        True,
+        {"cpu_ms": "CPU ms a call"},
+    ),
+    "saturation": Case(
+        "Saturation: 64 slots, long-tailed replies",
+        "One call a row; service times lognormal, mean 200 ms, sigma 0.8. The makespan is the tool's own, "
+        "from when it has been imported until its rows are in the file.",
+        saturation,
+        "over_bound",
+        BOUND,
+        False,
+        {"server_over_bound": "first call of the work to last reply / bound", "cpu_ms": "CPU ms a call"},
+    ),
+    "chain": Case(
+        "Four stages with fan-out and filters",
+        "Ten questions from a seed in one reply, each judged, answered, judged; the same server.",
+        chain,
+        "over_bound",
+        BOUND,
+        False,
+        {"server_over_bound": "first call of the work to last reply / bound", "cpu_ms": "CPU ms a call"},
+    ),
+    "inflight": Case(
+        "512 in flight",
+        "512 slots, 200 ms a reply: 2,560 calls a second at best.",
+        inflight,
+        "share",
+        "share of 2,560 calls/s",
+        True,
+        {"calls_per_s": "calls/s", "most_in_flight": "most in slots", "cpu_ms": "CPU ms a call"},
+    ),
+    "memory": Case(
+        "Peak memory",
+        "One call a row at zero latency; the process and its children, shared pages once. The tools are "
+        "ranked by the smallest size.",
+        memory,
+        "mb_1000",
+        "MB at 1,000 rows",
+        False,
+        {"mb_10000": "at 10,000", "mb_100000": "at 100,000"},
+        repeats=1,
+    ),
+    "startup": Case(
+        "Start-up",
+        "Each in a fresh process: the import, the help of the command line, and a whole job of one row on a "
+        "server that answers at once.",
+        startup,
+        "first_row_s",
+        "one row, s",
+        False,
+        {"import_s": "import, s", "help_s": "--help, s"},
+    ),
+    "crash": Case(
+        "Killed half-way and run again",
+        "kill -9 when half of the calls are answered; then the same job again in the same folder, as a tool "
+        "goes on with one. Calls made again include those that were under way: they had no answer yet.",
+        crash,
+        "repeated",
+        "calls made again",
+        False,
+        {"under_way": "under way at the kill", "rows": "rows in the end", "asked": "of"},
+        repeats=3,
+    ),
+    "poison": Case(
+        "A poison record",
+        f"{POISONED_ROWS} rows, one of which the server always answers with a 400.",
+        poison,
+        "rows",
+        f"rows of {POISONED_ROWS}",
+        True,
+        {"times_asked": "times asked", "exit": "exit code", "seconds": "seconds", "said": "what is said"},
+        repeats=1,
+    ),
+    "refusals": Case(
+        "10 % of the attempts get a 429",
+        "Without Retry-After, drawn by prompt and attempt, on the server of the saturation case.",
+        refusals,
+        "over_bound",
+        BOUND,
+        False,
+        {"lost": "rows lost", "seconds": "seconds", "said": "what is said"},
+        repeats=3,
+    ),
+}

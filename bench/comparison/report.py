@@ -1,0 +1,167 @@
+"""The tables of ``RESULTS.md``: medians, spread, and each tool held against sdg_stream."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import msgspec
+
+from .cases import CASES, Case
+from .records import Record, Records, Spread, spread_of, words_of
+from .tools import TOOLS, Tool
+
+__all__ = ["BEGIN", "END", "Facts", "machine", "put_between", "render"]
+
+BEGIN, END = "<!-- comparison: begin -->", "<!-- comparison: end -->"
+OURS = "sdg_stream"
+EVEN = 0.02  # medians that lie nearer than this are called even
+INTRODUCTION = """\
+Every tool does the same work on the same simulated teacher, in an environment and a process of its own, at
+the best settings that were found for it; they stand below each table, and the drivers in `bench/peers/` say why.
+The tools take turns. Values are medians, with the lowest and the highest of the runs. *Bound* is the best
+makespan of a client that does not know how long replies take: greedy list scheduling over the known service times.
+*Beside ours* is how many times worse than sdg_stream's the tool's median is; below 1 it is better. Bare clients
+are ceilings: they keep and resume nothing."""
+WORDS = 160  # characters of what a tool says
+
+
+class Facts(msgspec.Struct, kw_only=True):
+    """What is true of a whole comparison."""
+
+    date: str
+    machine: str
+    command: str
+    seconds: float
+    versions: dict[str, str]
+    missing: dict[str, str] = {}
+    sizes: dict[str, object] = {}
+
+
+def render(records: Records, facts: Facts) -> str:
+    """The part of ``RESULTS.md`` between the marks."""
+    parts = [BEGIN, _head(facts)]
+    parts += [_case(name, case, records, facts) for name, case in CASES.items() if records.of(name)]
+    return "\n\n".join([*parts, END])
+
+
+def put_between(text: str, part: str) -> str:
+    """A text with the part between the marks replaced, or added at its end."""
+    if BEGIN not in text or END not in text:
+        return f"{text.rstrip()}\n\n{part}\n".lstrip()
+    return text.partition(BEGIN)[0] + part + text.partition(END)[2]
+
+
+def machine() -> str:
+    """CPU, cores, memory, system and Python of this machine."""
+    model = platform.processor() or platform.machine()
+    cpus = Path("/proc/cpuinfo")
+    if cpus.exists():
+        names = (
+            line for line in cpus.read_text(encoding="utf-8").splitlines() if line.startswith("model name")
+        )
+        model = next(names, f":{model}").partition(":")[2].strip()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, {python}"
+
+
+def _head(facts: Facts) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
+    lines = [
+        "## Comparison with other tools",
+        f"{facts.date}, {facts.machine}. Made by `{facts.command}` in {facts.seconds / 60:.0f} minutes.",
+        f"Versions: {versions}.",
+        INTRODUCTION,
+    ]
+    lines += [f"Not installed: {name}: {reason}" for name, reason in facts.missing.items()]
+    return "\n\n".join(lines)
+
+
+def _case(name: str, case: Case, records: Records, facts: Facts) -> str:
+    rows, settings = [], []
+    ours = spread_of(records.of_tool(name, OURS), case.value)
+    for tool in TOOLS.values():
+        found = records.of_tool(name, tool.name)
+        if tool.name in facts.missing or not (found or name in tool.unable):
+            continue
+        rows.append(_row(name, case, tool, found, ours))
+        if found:
+            settings.append(f"{tool.name}: {_settings(name, tool)}")
+    headings = ["tool", case.heading, "spread", "beside ours", *case.columns.values()]
+    table = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|", *rows]
+    verdict = _verdict(name, case, records, ours)
+    return "\n\n".join(
+        [f"### {case.title}", case.about, "\n".join(table), verdict, f"Settings: {'; '.join(settings)}."]
+    )
+
+
+def _row(name: str, case: Case, tool: Tool, found: list[Record], ours: Spread | None) -> str:
+    label = f"{tool.name} (bare client)" if tool.client else tool.name
+    value = spread_of(found, case.value)
+    others = [_cell(found, key) for key in case.columns]
+    if value is None:
+        reason = _short(words_of(found, case.value) or tool.unable.get(name, "no result"))
+        return f"| {label} | - {reason} | | | " + " | ".join(others) + " |"
+    spread = (
+        f"{_number(value.low)} to {_number(value.high)} ({value.count})" if value.count > 1 else "one run"
+    )
+    beside = _ratio(value, ours, case)
+    return f"| {label} | {_number(value.median)} | {spread} | {beside} | " + " | ".join(others) + " |"
+
+
+def _cell(found: list[Record], key: str) -> str:
+    value = spread_of(found, key)
+    return (
+        _short(words_of([r for r in found if not r.reason], key)) if value is None else _number(value.median)
+    )
+
+
+def _ratio(value: Spread, ours: Spread | None, case: Case) -> str:
+    """How many times worse than ours; above 1 is worse, whichever direction is better."""
+    found = times_worse(value.median, ours.median, more_is_better=case.more_is_better) if ours else None
+    return "" if found is None else f"{found:.2f}"
+
+
+def times_worse(value: float, ours: float, *, more_is_better: bool) -> float | None:
+    """How many times worse than ours a value is; below 1 it is better; None where nothing can be divided."""
+    above, below = (ours, value) if more_is_better else (value, ours)
+    return above / below if below > 0 else None
+
+
+def _verdict(name: str, case: Case, records: Records, ours: Spread | None) -> str:
+    """Whether we lead, and if not, who does and by how much."""
+    if ours is None:
+        return "sdg_stream has no result here."
+    better = []
+    for tool in TOOLS.values():
+        value = None if tool.name == OURS else spread_of(records.of_tool(name, tool.name), case.value)
+        if value is None:
+            continue
+        worse = times_worse(value.median, ours.median, more_is_better=case.more_is_better)
+        if worse is None:
+            worse = 1.0 if value.median == ours.median else 0.0
+        if worse < 1 - EVEN:
+            kind = ", a bare client" if tool.client else ""
+            better.append(f"{tool.name}{kind} ({_number(value.median)} against {_number(ours.median)})")
+    if better:
+        return f"**sdg_stream does not lead here**: better are {'; '.join(better)}."
+    return "sdg_stream leads, or is even with the best to within 2 %."
+
+
+def _settings(name: str, tool: Tool) -> str:
+    setting = tool.setting(name)
+    options = [f"{key} {value}" for key, value in setting.options.items()]
+    return ", ".join([f"{setting.concurrency} in flight", *options])
+
+
+def _number(value: float) -> str:
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _short(text: str) -> str:
+    one = " ".join(text.split()).replace("|", "/")
+    return one if len(one) <= WORDS else f"{one[:WORDS]}..."
