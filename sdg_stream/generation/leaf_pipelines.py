@@ -10,7 +10,7 @@ import msgspec
 from ..catalog import pipelines_dir
 from ..config.settings import Settings
 from ..errors import ConfigError, Problem
-from ..events import EventHook
+from ..events import Event, EventHook, Notice
 from ..pipeline import Pipeline
 
 __all__ = ["FILES", "LeafPipelines", "find_folder", "load_pipelines"]
@@ -70,7 +70,7 @@ def load_pipelines(
     allow_paths: Sequence[Path] = (),
     hook: EventHook | None = None,
 ) -> LeafPipelines:
-    """Load the pipelines of a name, and the benchmark's.
+    """Load the pipelines of a name, and the benchmark's; what all of them tell ``hook`` hears once.
 
     Raises:
         ConfigError: with all mistakes in all of them.
@@ -78,6 +78,7 @@ def load_pipelines(
     folder = find_folder(name, data_dirs)
     files = {kind: folder / file for kind, file in FILES.items()}
     files["benchmark"] = pipelines_dir() / BENCHMARK
+    hook = hook and _once(hook)
     loaded: dict[str, Pipeline] = {}
     problems: list[Problem] = []
     for kind, file in files.items():
@@ -88,3 +89,17 @@ def load_pipelines(
     if problems:
         raise ConfigError(problems)
     return LeafPipelines(name, {kind: loaded[kind] for kind in FILES}, loaded["benchmark"])
+
+
+def _once(hook: EventHook) -> EventHook:
+    """A hook that tells another one each notice only once."""
+    told: set[Notice] = set()
+
+    def hear(event: Event, /) -> None:
+        if isinstance(event, Notice):
+            if event in told:
+                return
+            told.add(event)
+        hook(event)
+
+    return hear

@@ -9,6 +9,7 @@ import pytest
 from sdg_stream.catalog import pipelines_dir
 from sdg_stream.config.settings import Settings
 from sdg_stream.errors import ConfigError
+from sdg_stream.events import Event, Notice
 from sdg_stream.generation.leaf_pipelines import FILES, find_folder, load_pipelines
 
 EMPTY = 'version: "1.0"\nblocks: []\n'
@@ -98,3 +99,18 @@ def test_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         "knowledge.yaml",
         "freeform_skills.yaml",
     ]
+
+
+def test_what_all_of_them_tell_is_heard_once(tmp_path: Path) -> None:
+    """One warning, though three pipelines have a reason for it."""
+    config = "{filter_column: a, filter_value: [x, y], operation: ne}"
+    odd = f'version: "1.0"\nblocks: [{{name: keep, type: FilterByValueBlock, config: {config}}}]\n'
+    folder = folder_of(
+        tmp_path / "mine", **dict.fromkeys(("knowledge", "freeform_skills", "grounded_skills"), odd)
+    )
+    heard: list[Event] = []
+    loaded = load_pipelines(str(folder), Settings(model_family="mixtral"), hook=heard.append)
+    for pipeline in loaded.by_kind.values():
+        pipeline.check(["a"])
+    [notice] = [event for event in heard if isinstance(event, Notice) and event.level == "warning"]
+    assert "ne" in notice.message
