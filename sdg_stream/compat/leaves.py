@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from anyio.to_thread import run_sync as in_thread
 
 from ..durable import in_own_task
-from ..errors import ConfigError, GenerateException
+from ..errors import ConfigError, GenerateException, Problem
 from ..events import RunReport
 from ..generation.job_file import Job
 from ..generation.leaf_pipelines import LeafPipelines
@@ -23,6 +23,7 @@ from ..generation.together import Together
 from ..mixing.benchmark import write_benchmark
 from ..mixing.names import part_of_a_name
 from ..mixing.row_files import read_sound_rows
+from ..pipeline import Pipeline
 from ..state.directory import RunDirectory
 from ..state.keep import Keep
 from ..teacher.client import TeacherClient
@@ -91,7 +92,7 @@ def generate_taxonomy(  # noqa: PLR0917 -- upstream's arguments in upstream's or
             num_instructions=num_instructions_to_generate,
             max_num_tokens=max_num_tokens,
         )
-        _check(files, pipelines)
+        _check((leaf, pipelines.of(leaf.kind)) for leaf in files)
         folder = made(folder_of(output_dir, "output_dir"))
         work = [_rows_of(leaf, folder) for leaf in files]
         runs = run_to_end(partial(_run, work, pipelines, teacher, folder, hook), hook.warn)
@@ -137,6 +138,7 @@ def generate_taxonomy_eval(
             num_instructions=num_instructions_to_generate,
             max_num_tokens=max_num_tokens,
         )
+        _check((leaf, pipelines.benchmark) for leaf in files)
         folder = made(folder_of(output_dir, "output_dir"))
         rows = made(Job(folder, date_suffix).benchmark) if files else folder
         work = [_benchmark_of(leaf, rows) for leaf in files]
@@ -198,13 +200,17 @@ def _remove_empty(files: Sequence[LeafFile], folder: Path, runs: LeafRuns, hook:
         hook.warn(f"input files of which no row was accepted: {' '.join(map(str, empty))}")
 
 
-def _check(files: Sequence[LeafFile], pipelines: LeafPipelines) -> None:
+def _check(work: Iterable[tuple[LeafFile, Pipeline]]) -> None:
     """Hold the columns of samples against what the pipelines need, before anything is asked.
 
     Raises:
         ConfigError: they do not fit.
     """
-    problems = [problem for leaf in files for problem in pipelines.of(leaf.kind).check(leaf.columns)]
+    problems: list[Problem] = []
+    for leaf, pipeline in work:
+        if found := pipeline.check(leaf.columns):
+            words = f"its first row has: {', '.join(leaf.columns)}"
+            problems += [*found, Problem(file=str(leaf.file), message=words)]
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
 

@@ -21,7 +21,7 @@ from ..record import Columns
 from ..taxonomy.chunkers import make_chunker
 from ..taxonomy.clones import Fetcher
 from ..taxonomy.documents import Chunker
-from ..taxonomy.leaf import Taxonomy
+from ..taxonomy.leaf import KnowledgeLeaf, Taxonomy
 from ..taxonomy.preprocess import Preprocessed, preprocess
 from ..taxonomy.reading import read_taxonomy
 from .calling import as_generate_exception, run_to_end
@@ -87,8 +87,7 @@ def preprocess_taxonomy(
             hook.warn(str(warning))
         if not found.leaf_nodes:
             raise ConfigError(f"there are no new leaf nodes in the taxonomy {taxonomy}")
-        tokenizer = Path(teacher_model_path) if teacher_model_path is not None else None
-        chunker = make_chunker("auto", tokenizer, data_dirs=user_dirs())
+        chunker = _chunker(found, teacher_model_path)
         fetcher = Fetcher((folder / _CACHE).absolute(), local_repos=allow_local_repos)
         report = run_to_end(partial(_preprocess, found, folder, fetcher, chunker), hook.warn)
         for warning in report.warnings:
@@ -170,13 +169,23 @@ def mix_datasets(
         hook.info(f"{report.rows:,} rows in {output_file}")
 
 
+def _chunker(found: Taxonomy, tokenizer: AnyPath | None) -> Chunker | None:
+    """What cuts documents, if there are any."""
+    if not any(isinstance(leaf, KnowledgeLeaf) for leaf in found.leaf_nodes):
+        return None
+    return make_chunker("auto", Path(tokenizer) if tokenizer is not None else None, data_dirs=user_dirs())
+
+
 @in_own_task
-async def _preprocess(found: Taxonomy, folder: Path, fetcher: Fetcher, chunker: Chunker) -> Preprocessed:
+async def _preprocess(
+    found: Taxonomy, folder: Path, fetcher: Fetcher, chunker: Chunker | None
+) -> Preprocessed:
     try:
         return await preprocess(found, folder, fetcher, chunker)
     finally:
         with anyio.CancelScope(shield=True):
-            await chunker.aclose()
+            if chunker is not None:
+                await chunker.aclose()
 
 
 def _rows_of(files: list[Path]) -> Iterator[Columns]:

@@ -388,6 +388,17 @@ def test_a_taxonomy_without_leaf_nodes_is_told(server: Server, tmp_path: Path) -
         sdg.preprocess_taxonomy(tmp_path / "empty", tmp_path / "out")
 
 
+def test_a_tokenizer_that_is_not_there_is_told(taxonomy: Path, tmp_path: Path) -> None:
+    """Where documents are to be cut, and only there."""
+    with refused(r"none: cannot be read"):
+        sdg.preprocess_taxonomy(
+            taxonomy, tmp_path / "out", teacher_model_path=tmp_path / "none", allow_local_repos=True
+        )
+    shutil.rmtree(taxonomy / "knowledge")
+    made = sdg.preprocess_taxonomy(taxonomy, tmp_path / "out", teacher_model_path=tmp_path / "none")
+    assert len(made) == 2
+
+
 def test_repositories_on_this_machine_need_to_be_allowed(
     server: Server, taxonomy: Path, tmp_path: Path
 ) -> None:
@@ -416,8 +427,10 @@ def test_samples_that_do_not_fit_are_told_before_anything_is_asked(
     """Of all files."""
     (samples / "a.jsonl").write_text('{"leaf_node_type": "knowledge"}\n')
     before = server.calls
-    with refused("document"):
+    with refused(f"{samples / 'a.jsonl'}: its first row has: leaf_node_type"):
         sdg.generate_taxonomy(server.client, samples, tmp_path / "rows")
+    with refused("its first row has"):
+        sdg.generate_taxonomy_eval(server.client, samples, tmp_path / "out", "d")
     (samples / "a.jsonl").write_text("")
     with refused(f"no samples found in the input file {samples / 'a.jsonl'}"):
         sdg.generate_taxonomy(server.client, samples, tmp_path / "rows")
