@@ -348,6 +348,7 @@ def main() -> None:
         "us": round(middle, 3),
         "spread_us": [round(min(bench.found), 3), round(max(bench.found), 3)],
         "per_s": round(1e6 / middle),
+        "spread_per_s": [round(1e6 / pick(bench.found)) for pick in (max, min)],
     }
     print(json.dumps(line))
 

@@ -240,7 +240,12 @@ def lines(server: str, found: dict[str, list[tuple[float, float]]]) -> Iterator[
             "spread_cpu_ms": [round(pick(cpu for _, cpu in found[case]), 4) for pick in (min, max)],
         }
         if bare is not None:
-            line |= {"calls_over_bare": round(calls / bare[0], 2), "cpu_over_bare": round(cpu / bare[1], 2)}
+            ratios = sorted(one[0] / other[0] for one, other in zip(found[case], found["bare"], strict=True))
+            line |= {
+                "calls_over_bare": round(statistics.median(ratios), 3),
+                "spread_calls_over_bare": [round(ratios[0], 3), round(ratios[-1], 3)],
+                "cpu_over_bare": round(cpu / bare[1], 2),
+            }
         yield line
 
 
