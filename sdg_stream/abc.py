@@ -302,10 +302,10 @@ class Sink(Protocol[P]):
         """
 
     async def flush(self) -> None:
-        """Hand everything that was put to the operating system; called on a beat of 50 ms."""
+        """Hand everything that was put to the operating system; called soon after something was put."""
 
     async def sync(self) -> None:
-        """Bring everything that was put to the disk; called on a beat of 1 s and at the end."""
+        """Bring everything that was put to the disk; called within about a second, and at the end."""
 
     async def aclose(self) -> None:
         """Write what is held and close."""

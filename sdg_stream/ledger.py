@@ -148,11 +148,14 @@ class Ledger(Protocol):
             OutputError: it cannot be written; the run ends.
         """
 
+    async def held(self) -> None:
+        """Wait until something is held that no flush has taken yet."""
+
     async def flush(self) -> None:
-        """Hand everything to the operating system; called on a beat of 25 ms."""
+        """Hand everything to the operating system; called on a beat of 25 ms until all is synced."""
 
     async def sync(self) -> None:
-        """Bring everything to the disk; called on a beat of 1 s and at the end."""
+        """Bring everything to the disk; called on a beat of 1 s, and at the end."""
 
     async def aclose(self, stopped: str | None, failure: str = "") -> None:
         """Write what is held and close.

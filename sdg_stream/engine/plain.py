@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import anyio
+
 from ..abc import Sink
 from ..events import RunReport
 from ..ledger import Settled, prepare_reject
@@ -20,6 +22,7 @@ class PlainLedger:
         self._sink = sink
         self._rejects = rejects
         self._sinks = [sink] if rejects is None else [rejects, sink]
+        self._held = anyio.Event()
 
     @property
     def output(self) -> str:
@@ -45,13 +48,19 @@ class PlainLedger:
 
     async def settle(self, settled: Settled) -> None:
         """Put rejects and rows."""
+        self._held.set()
         if settled.rejects and self._rejects is not None:
             await self._rejects.put([prepare_reject(self._rejects.prepare, row) for row in settled.rejects])
         if settled.rows:
             await self._sink.put(settled.rows)
 
+    async def held(self) -> None:
+        """Wait until something was put."""
+        await self._held.wait()
+
     async def flush(self) -> None:
         """Flush the sinks."""
+        self._held = anyio.Event()
         for sink in self._sinks:
             await sink.flush()
 

@@ -305,12 +305,15 @@ class Engine:
         self._emit(Notice(code="blocking_block", level="warning", message=message))
 
     async def _flush_beat(self) -> None:
+        """Flush and sync on two beats, from when something is held until it is synced."""
         beats = round(SYNC_SECONDS / FLUSH_SECONDS)
         count = 0
         while True:
+            if not count:
+                await self.ledger.held()
             await anyio.sleep(FLUSH_SECONDS)
-            count += 1
-            await (self.ledger.flush() if count % beats else self.ledger.sync())
+            count = (count + 1) % beats
+            await (self.ledger.flush() if count else self.ledger.sync())
 
     async def _progress_beat(self) -> None:
         while self._hook is not None:

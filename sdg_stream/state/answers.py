@@ -47,6 +47,8 @@ class Answers:
         self._before: int = (found and found[0]) or 0
         self._new: dict[Key, bytes] = {}
         self._staged: dict[Key, bytes] = {}
+        self.told: Callable[[], None] = lambda: None
+        """Called when an answer was put."""
 
     @property
     def next_id(self) -> int:
@@ -66,6 +68,7 @@ class Answers:
     def put(self, key: Key, completion: Completion) -> None:
         """Keep an answer; it is in the database after the next :meth:`write`."""
         self._new[key] = _reply(completion)
+        self.told()
 
     def stage(self) -> bool:
         """Choose what is written next; whether that is anything. To be called where ``put`` is."""

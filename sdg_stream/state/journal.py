@@ -101,6 +101,9 @@ class Journal:
         self._closed = False
         self._failed = False
         self._unsynced = False
+        self._held = anyio.Event()
+        if answers is not None:
+            answers.told = self._hold
         self._roots = array("Q")
         self._keys: list[tuple[int, str, int]] = []
         self._details: list[tuple[int, bytes]] = []
@@ -142,6 +145,7 @@ class Journal:
         root = settled.root
         self._roots.append(root)
         self._settled.add(root)
+        self._hold()
         self._files[0].held.add(settled.rows)
         for step, digests in enumerate(settled.keys):
             self._keys += [(step, digest.hex(), root) for digest in digests]
@@ -166,6 +170,13 @@ class Journal:
             "tally": settled.tally,
         }
         self._details.append((settled.root, msgspec.json.encode(details)))
+
+    async def held(self) -> None:
+        """Wait until a root has settled, or an answer has come, that is not committed yet."""
+        await self._held.wait()
+
+    def _hold(self) -> None:
+        self._held.set()
 
     async def flush(self) -> None:
         """Commit everything to the operating system.
@@ -209,6 +220,8 @@ class Journal:
         async with self._lock:
             if self._failed and not last:
                 raise OutputError(f"{self.output}: the run has ended")
+            if self._held.is_set():
+                self._held = anyio.Event()
             answers = self._answers is not None and self._answers.stage()
             if not (self._roots or answers or (sync and self._unsynced) or last):
                 return

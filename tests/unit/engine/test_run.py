@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
 import pytest
 from engine_blocks import Call, Events, Group, Row, engine_of, fail_on, planned, run, yields
 
+from sdg_stream.engine import run as engine_run
 from sdg_stream.engine.run import MIN_WINDOW
 from sdg_stream.errors import OutputError, RecordError
 from sdg_stream.events import Notice, Progress, RecordRejected, RunFinished
@@ -384,3 +385,30 @@ async def test_provenance_names_root_path_and_calls() -> None:
         "k": 1,
         "provenance": {"root": 1, "path": [1], "calls": [{"block": "ask", "tokens": 3}]},
     }
+
+
+async def test_a_run_that_waits_for_its_teacher_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The beats begin when a root has settled and end when it is synced: many runs may wait side by side."""
+    monkeypatch.setattr(engine_run, "FLUSH_SECONDS", 1e-6)
+    monkeypatch.setattr(engine_run, "SYNC_SECONDS", 4e-6)
+    beats: list[str] = []
+    counts: list[int] = []
+
+    async def answer(record: Record) -> list[Columns]:
+        await yields(40)  # two roots, one after the other
+        counts.append(len(beats))
+        return [record.columns]
+
+    def beating(name: str) -> Callable[[], Awaitable[None]]:
+        async def beat() -> None:
+            beats.append(name)
+
+        return beat
+
+    engine, sink = engine_of([planned(Call("ask", answer))], [{"n": 1}, {"n": 2}])
+    engine._slots = lambda: -8  # a single worker
+    for name in ("flush", "sync"):
+        monkeypatch.setattr(sink, name, beating(name))
+    await engine.run()
+    assert counts == [0, 4]
+    assert beats[:4] == ["flush", "flush", "flush", "sync"]
