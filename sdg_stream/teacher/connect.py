@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import anyio
 
@@ -16,7 +16,6 @@ from .auto import MOST, Auto
 from .breaker import Breaker
 from .client import TeacherClient
 from .controller import Controller, Fixed
-from .http import AiohttpBackend
 from .lean import LeanBackend
 from .preflight import PreflightReport, preflight
 from .probe import EndpointFacts, checked_url, split_name
@@ -25,6 +24,9 @@ from .redaction import proxy_secrets
 from .retry import RetryPolicy
 from .routing import Endpoint
 from .sockets import ensure_sockets, most_sockets
+
+if TYPE_CHECKING:
+    from .http import AiohttpBackend
 
 __all__ = ["DEFAULT_URL", "Transport", "authorization", "connect", "make_backend"]
 
@@ -163,6 +165,8 @@ def make_backend(
             "the lean transport takes plain http:// URLs only, without proxy, CA file or streamed replies"
         )
     if transport == "aiohttp" or not plain:
+        from .http import AiohttpBackend  # noqa: PLC0415 (aiohttp takes 0.1 s to import)
+
         return AiohttpBackend(ca_file=ca_file, proxy=proxy, stream=stream)
     return LeanBackend()
 
