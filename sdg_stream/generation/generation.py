@@ -74,11 +74,8 @@ class Generation:
         _warn(hook, found)
         if not found.leaf_nodes:
             raise ConfigError(_no_leaves(str(taxonomy), options.taxonomy_base))
-        problems = [
-            problem
-            for leaf in found.leaf_nodes
-            for problem in pipelines.of(leaf.kind).check(columns_of(leaf))
-        ]
+        inputs = dict.fromkeys((leaf.kind, tuple(columns_of(leaf))) for leaf in found.leaf_nodes)
+        problems = [problem for kind, columns in inputs for problem in pipelines.of(kind).check(columns)]
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
         has_knowledge = any(isinstance(leaf, KnowledgeLeaf) for leaf in found.leaf_nodes)
