@@ -22,13 +22,14 @@ from ..teacher.sse import streaming_body
 from ..teacher.wire import PATHS, decode_reply, encode_request, failure
 from .questions import Question, Questions
 
-__all__ = ["Measure", "TokenShape", "measure_text", "synthetic"]
+__all__ = ["WORDS", "Measure", "TokenShape", "measure_text", "synthetic"]
 
-_WORDS = """\
+WORDS = """\
     time year people way day man thing woman life child world school state family student group country
     problem hand part place case week company system program question work number night point home water
     room mother area money story fact month lot right study book eye job word business issue side kind
 """
+"""What synthetic text is made of."""
 _TEXT_CHARACTERS = 200_000
 _SHORT, _LONG = 400, 2400  # characters of the two requests
 _SECONDS = 60.0  # for one of them
@@ -140,7 +141,7 @@ def _words(size: TokenShape, measure: Measure) -> str:
 
 
 def _text(draw: Random, characters: int) -> str:
-    words: Sequence[str] = draw.choices(_WORDS.split(), k=characters // 4)
+    words: Sequence[str] = draw.choices(WORDS.split(), k=characters // 4)
     return " ".join(words)[:characters]
 
 
