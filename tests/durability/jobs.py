@@ -1,7 +1,8 @@
 """What jobs are killed on: a taxonomy whose every step lasts, with a precomputed dataset to be mixed in.
 
 Repositories carry ballast so that fetching lasts, documents are HTML, which is converted in processes that
-take a while, and the default recipe names many rows. What becomes of a sample depends on its text alone.
+take a while, and the default recipe names many rows. What becomes of a sample depends on its text alone, and
+each leaf node has words of its own: so no two of them ask the same, which only one memory would know.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import random
 from pathlib import Path
 
 import msgspec
-from taxonomies import commit, grounded, knowledge, skill, write_files
+from taxonomies import commit, grounded, knowledge, pairs, skill, write_files
 
 __all__ = ["JOBS", "JobScene", "write_job"]
 
@@ -27,7 +28,7 @@ FAULTS = """\
 """The first ends a sample for good, all others are mended by another attempt."""
 
 RECIPE = "datasets:\n- {path: precomputed.jsonl, sampling_size: 1.0}\n"
-WORDS = ("tide", "moon", "harbour", "current", "sand", "wind", "salt", "shore", "depth", "wave", "gull")
+SYLLABLES = tuple(first + second for first in "bdfgklmnprstvz" for second in "aeiou")
 
 
 class JobScene(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,15 +69,19 @@ def write_job(folder: Path, scene: JobScene) -> None:
         ballast = random.Random(number).randbytes(scene.ballast * 2**20)
         found = commit(repo, {**documents, "ballast.bin": ballast})
         source = {"repo": f"file://{repo}", "commit": found, "patterns": ["*.html"]}
+        words = _words(f"knowledge {number}", 5)
         files[f"knowledge/science/tides_{number}/qna.yaml"] = knowledge(
-            document=source, document_outline=f"Tides {number}."
+            document=source,
+            document_outline=f"On {words[0]}.",
+            seed_examples=[
+                {"context": f"Of {word} {words[n]}.", "questions_and_answers": pairs(about=word)}
+                for n, word in enumerate(_words(f"seeds {number}", 5))
+            ],
         )
-        files[f"compositional_skills/writing/haiku_{number}/qna.yaml"] = skill(
-            task_description=f"Write a haiku of kind {number}."
-        )
-        files[f"compositional_skills/writing/note_{number}/qna.yaml"] = grounded(
-            task_description=f"Write a note of kind {number}."
-        )
+        for kind, made in (("note", grounded), ("haiku", skill)):
+            files[f"compositional_skills/writing/{kind}_{number}/qna.yaml"] = made(
+                **_skill(f"{kind} {number}")
+            )
     write_files(folder / "taxonomy", files)
     recipes = write_files(folder / "data/instructlab/sdg/default_data_recipes", {"skills.yaml": RECIPE})
     with (recipes / "precomputed.jsonl").open("w", encoding="utf-8") as file:
@@ -84,13 +89,30 @@ def write_job(folder: Path, scene: JobScene) -> None:
     (folder / "faults.yaml").write_text(FAULTS, encoding="utf-8")
 
 
+def _skill(name: str) -> dict[str, object]:
+    """What a skill has of its own."""
+    kind, *topics = _words(name, 6)
+    seeds: list[dict[str, str]] = [
+        {"question": f"Write a {kind} about {topic}.", "answer": f"{topic}, {topic}!"} for topic in topics
+    ]
+    if name.startswith("note"):
+        seeds = [{"context": f"On {seed['answer']}", **seed} for seed in seeds]
+    return {"task_description": f"Write a {kind}.", "seed_examples": seeds}
+
+
 def _document(number: int, chapters: int) -> str:
     parts = []
     for chapter in range(chapters):
-        words = [WORDS[(number + 7 * chapter + 3 * n + n * n) % len(WORDS)] for n in range(300)]
+        words = random.Random(chapter).choices(_words(f"document {number} {chapter}", 40), k=300)
         text = f"Of document {number}, {chapter}: {' '.join(words)}."
         parts.append(f"<h1>Chapter {chapter} of document {number}</h1>\n<p>{text}</p>")
     return f"<html><body>{''.join(parts)}</body></html>"
+
+
+def _words(name: str, count: int) -> list[str]:
+    """Words that nobody else has, always the same for the same name."""
+    dice = random.Random(name)
+    return ["".join(dice.choices(SYLLABLES, k=4)) for _ in range(count)]
 
 
 def _precomputed(number: int) -> dict[str, object]:
