@@ -110,7 +110,7 @@ class Caller:
         """One attempt, from its waiting to its consequences; None if the call is to be tried again."""
         request, shape = call.request, call.request.shape
         breaker = self.breaker_of(shape.endpoint)
-        reserved = await self._reserve(call)
+        reserved = await self._reserve(call) if self.rates.active else 0.0
         probe = await self._enter(request, breaker, reserved)
         attempt = breaker.begin(call, probe=probe)  # nothing is awaited in between: a probe is never lost
         call.started = call.started or time.monotonic()
@@ -152,9 +152,7 @@ class Caller:
             raise
 
     async def _reserve(self, call: _Call) -> float:
-        """Wait for the rates, if there are any; gives the tokens that were reserved."""
-        if not self.rates.active:
-            return 0.0
+        """Wait for the rates; gives the tokens that were reserved."""
         shape = call.request.shape
         tokens = self._estimates.guess(shape.family, len(call.body), shape.max_tokens, shape.n)
         wait = self.rates.reserve(time.monotonic(), tokens)

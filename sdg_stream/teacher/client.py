@@ -113,7 +113,10 @@ class TeacherClient:
         if self._first_call is None:
             self._first_call = time.monotonic()
             self._caller.admission.start()
-        return await self._coalescer.complete(request, self._all_choices)
+        ask = self._caller.call if request.shape.n == 1 else self._all_choices
+        if request.shape.greedy:
+            return await self._coalescer.complete(request, ask)
+        return await ask(request)
 
     def answered_before(self, family: bytes) -> None:
         """Be told that requests of this family were answered in an earlier session; see CallShape."""
