@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -69,11 +70,11 @@ class Case:
             write(folder / "pipeline" / f"{name}.yaml", content)
         return spec
 
-    def normal(self, folder: Path) -> dict[str, Any]:
+    def normal(self, folder: Path, is_wanted: Callable[[str], bool] = lambda _name: True) -> dict[str, Any]:
         """What lies in ``out``, by file: rows or YAML content, with everything that is random made equal."""
         out = folder / "out"
-        files = sorted(file for file in out.rglob("*") if file.is_file())
-        return {file.relative_to(out).as_posix(): self._content(file, folder) for file in files}
+        files = {file.relative_to(out).as_posix(): file for file in sorted(out.rglob("*")) if file.is_file()}
+        return {name: self._content(file, folder) for name, file in files.items() if is_wanted(name)}
 
     def _content(self, file: Path, folder: Path) -> Any:
         text = file.read_text(encoding="utf-8").replace(str(folder), "FOLDER")

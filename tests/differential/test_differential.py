@@ -6,7 +6,6 @@ Upstream's rows were recorded by ``record.py``; each case says whether ours are 
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from casefiles import FOLDER, Case, load_cases
 from ours import PROBES, Outcome, run_ours
 from server import digest, from_transcript, scripted, serve
-from wheel import WheelUnavailableError, upstream_files
+from wheel import files_or_skip
 
 CASES = load_cases()
 OWN = [case for case in CASES if "shipped" not in case.spec]
@@ -52,15 +51,8 @@ def check(case: Case, outcome: Outcome) -> None:
 
 @pytest.fixture(scope="session")
 def upstream_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Upstream's pipelines and prompts, from the wheel that pip fetches; in CI they must not be missing."""
-    cache = pytestconfig.cache
-    assert cache is not None
-    try:
-        return upstream_files(cache.mkdir("upstream-wheel"), tmp_path_factory.mktemp("upstream"))
-    except WheelUnavailableError as unavailable:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"upstream's pipeline files are not here: pip could not get the wheel ({unavailable})")
+    """Upstream's pipelines and prompts, from the wheel that pip fetches."""
+    return files_or_skip(pytestconfig, tmp_path_factory.mktemp("upstream"))
 
 
 @pytest.mark.anyio
