@@ -93,10 +93,39 @@ class _Bench(Command, click.Group):
     "--stream/--no-stream", default=True, help="Streamed replies, for times to the first and between tokens."
 )
 @click.option("--prompts", type=FilePath, metavar="FILE", help="JSONL with prompt or messages in each row.")
-@click.option("--pipeline", metavar="PIPELINE", help="What the first asking block of a pipeline asks ...")
+@click.option(
+    "--pipeline",
+    metavar="PIPELINE",
+    help="Sweep with what the first asking block of a pipeline asks, then run the pipeline itself ...",
+)
 @click.option("--input", "-i", type=FilePath, metavar="FILE", help="... for these rows, JSONL.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=1000, metavar="N", help="Only the first N rows of it."
+)
+@click.option(
+    "--run/--no-run",
+    default=True,
+    help="Run the pipeline after the sweep, at the concurrency that it recommends, beside a plain closed loop"
+    " with the same prompts. Rows are begun for four times --duration and then finished; after 24 times"
+    " --duration the run is stopped.",
+)
+@click.option(
+    "--gpus", type=click.IntRange(min=1), default=1, metavar="N", help="Of the server, for rows per GPU-hour."
+)
+@click.option(
+    "--project",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Input rows to tell rows, tokens and hours for; by default those of --input.",
+)
+@click.option(
+    "--durability", is_flag=True, help="Run the same rows again without a run directory: what it costs."
+)
+@click.option(
+    "--output-dir",
+    type=FilePath,
+    metavar="DIR",
+    help="Where the files of the run lie while it goes on; by default where temporary files go.",
 )
 @click.option(
     "--prompt-tokens", type=click.IntRange(min=1), default=512, metavar="N", help="Of synthetic prompts."
@@ -129,7 +158,10 @@ def bench(ctx: click.Context, /, **options: Any) -> None:
     """Measure what a server gives, and at which concurrency it gives (nearly) all of it.
 
     More and more requests are kept in flight until more do not help. Prompts are synthetic, or those of
-    --prompts, or those that the first block of --pipeline makes of --input.
+    --prompts, or those that the first block of --pipeline makes of --input. Then the pipeline itself is run:
+    accepted rows a second and per GPU-hour, tokens per row and wasted ones, how long the teacher was idle and
+    why, how much of the server's plain throughput the pipeline got, and what a larger input would take. One
+    number for --concurrency shortens the sweep to one level.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -144,6 +176,12 @@ def bench(ctx: click.Context, /, **options: Any) -> None:
         raise click.UsageError("--prompts and --pipeline exclude each other")
     if options["input"] and not options["pipeline"]:
         raise click.UsageError("--input needs --pipeline; --prompts takes a file of prompts")
+    needing = ("gpus", "project", "durability", "output_dir")
+    for name in needing:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE and not (
+            options["pipeline"] and options["run"]
+        ):
+            raise click.UsageError(f"--{name.replace('_', '-')} is about a run of --pipeline")
     if options["shared_prefix"] > options["prompt_tokens"]:
         raise click.UsageError("--shared-prefix is a part of --prompt-tokens and cannot be more")
     job = pick(BenchJob, {**options, "command": _typed()})

@@ -21,6 +21,7 @@ from ..events import Event, Notice
 from ..loadtest.bench import Asked, Bench, FilePrompts, Listener, PipelinePrompts, Prompts
 from ..loadtest.files import RequestLog, as_csv, as_json, check_writable, write_file
 from ..loadtest.load import Phases
+from ..loadtest.pipeline_trial import Trial
 from ..loadtest.results import BenchReport, Setup
 from ..loadtest.sweep import Plan
 from ..loadtest.synthetic import TokenShape
@@ -53,6 +54,11 @@ class BenchJob(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str | None
     input: Path | None
     limit: int
+    run: bool
+    gpus: int
+    project: int | None
+    durability: bool
+    output_dir: Path | None
     prompt_tokens: int
     output_tokens: int
     shared_prefix: int
@@ -180,8 +186,12 @@ def _prompts(job: BenchJob) -> Prompts:
         return TokenShape(prompt=job.prompt_tokens, output=job.output_tokens, shared=job.shared_prefix)
     _load(job, job.pipeline, job.model_id)
     name = job.pipeline
+    trial = Trial(gpus=job.gpus, project=job.project, durability=job.durability, folder=job.output_dir)
     return PipelinePrompts(
-        load=lambda model: _load(job, name, model), rows=job.input or _seeds(name), limit=job.limit
+        load=lambda model: _load(job, name, model),
+        rows=job.input or _seeds(name),
+        limit=job.limit,
+        trial=trial if job.run else None,
     )
 
 
@@ -191,6 +201,7 @@ def _load(job: BenchJob, name: str, model: str | None) -> Pipeline:
         model_family=job.model_family or (_SIMULATED_FAMILY if job.simulate else None),
         num_instructions=job.num_instructions,
         max_num_tokens=job.max_num_tokens,
+        provenance=job.run,  # tells which calls a row comes from
     )
     return Pipeline.load(name, settings, plugins=job.plugins, allow_paths=job.allow_path)
 

@@ -1,10 +1,11 @@
-"""One load test: look at the endpoints, make the questions, sweep, and put together what was found."""
+"""One load test: endpoints, questions, the sweep, perhaps the pipeline itself, and what follows."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -16,15 +17,19 @@ from ..abc import Api
 from ..errors import AttemptError, ConfigError, TeacherUnusable
 from ..events import EventHook
 from ..pipeline import Pipeline
-from ..teacher.connect import Transport, authorization, make_backend
+from ..teacher.connect import Transport, authorization, connect, make_backend
 from ..teacher.http import AiohttpBackend
 from ..teacher.lean import LeanBackend
 from ..teacher.preflight import PreflightReport, preflight
 from ..teacher.redaction import proxy_secrets, without
 from ..version import __version__
+from .call_log import CallLog, WatchedBackend, WatchedTeacher
 from .knee import curve_of, noise_of, plateau, recommended, unit_of
 from .load import Wire
-from .questions import Questions, from_requests, read_prompts
+from .pipeline_results import PipelineNumbers
+from .pipeline_run import Connect, Surroundings
+from .pipeline_trial import PipelineTrial, Trial
+from .questions import Questions, fresh_questions, from_requests, read_prompts
 from .recording import Recorder, record_prompts
 from .results import BenchReport, ClientShare, Level, Setup
 from .sweep import Plan, Sweep
@@ -47,12 +52,14 @@ class FilePrompts(msgspec.Struct, frozen=True, kw_only=True):
 class PipelinePrompts(msgspec.Struct, frozen=True, kw_only=True):
     """What the first asking block of a pipeline asks for the first ``limit`` rows of a file.
 
-    ``load`` gives the pipeline once it is known which model is asked.
+    ``load`` gives the pipeline once it is known which model is asked. With a ``trial`` the pipeline itself is
+    run as well, at the concurrency that the sweep recommends; it must be loaded with ``provenance`` then.
     """
 
     load: Callable[[str], Pipeline]
     rows: Path
     limit: int = 1000
+    trial: Trial | None = None
 
 
 Prompts: TypeAlias = TokenShape | FilePrompts | PipelinePrompts
@@ -95,6 +102,8 @@ class Bench:
         self._setup: Setup | None = None
         self._questions: Questions | None = None
         self._sweep: Sweep | None = None
+        self._pipeline: PipelineNumbers | None = None
+        self._finished = False
 
     def report(self) -> BenchReport | None:
         """What has been measured so far; None if nothing has."""
@@ -105,12 +114,13 @@ class Bench:
             self._setup,
             self._sweep.levels,
             stopped=self._sweep.stopped,
-            interrupted=not self._sweep.finished,
+            interrupted=not self._finished,
             doubled=not self._asked.plan.levels,
             warnings=[
                 *_repeats(self._questions, self._sweep.sent),
                 *_sizes(self._questions, self._sweep.levels),
             ],
+            pipeline=self._pipeline,
         )
 
     async def run(self, api_key: str | None, listener: Listener) -> None:
@@ -147,18 +157,40 @@ class Bench:
             self._questions = await _questions(asked, wire, found, api)
             self._setup = _setup(asked, found, api, self._questions, backend)
             listener.ready(self._setup)
+            pages = [facts.metrics_url for facts in found.endpoints if facts.metrics]
             self._sweep = Sweep(
                 wire,
                 self._questions,
-                [facts.metrics_url for facts in found.endpoints if facts.metrics],
+                pages,
                 asked.plan,
                 begins=listener.begins,
                 ends=listener.ends,
                 samples=listener.samples,
             )
             await self._sweep.run()
+            around = Surroundings(
+                connect=_connecting(asked, found.model, api, api_key),
+                backend=backend,
+                pages=pages,
+                hook=listener.hook,
+            )
+            await self._try(wire, found.model, around)
+            self._finished = True
         finally:
             await backend.aclose()
+
+    async def _try(self, wire: Wire, model: str, around: Surroundings) -> None:
+        """Run the pipeline itself, if that is wanted and the sweep has found how."""
+        prompts, swept = self._asked.prompts, self.report()
+        if not isinstance(prompts, PipelinePrompts) or prompts.trial is None or swept is None:
+            return
+        if swept.recommended_concurrency is None:
+            return
+        pipeline = prompts.load(model)
+        trial = PipelineTrial(
+            pipeline, prompts.rows, prompts.limit, prompts.trial, self._asked.plan.phases, wire, around
+        )
+        self._pipeline = await trial.run(swept.recommended_concurrency)
 
 
 def assembled(
@@ -170,6 +202,7 @@ def assembled(
     interrupted: bool = False,
     doubled: bool = True,
     warnings: Sequence[str] = (),
+    pipeline: PipelineNumbers | None = None,
 ) -> BenchReport:
     """Levels, and what follows from them."""
     unit = unit_of(levels)
@@ -194,7 +227,32 @@ def assembled(
         client_bound=bound,
         levels=tuple(levels),
         warnings=(*_doubts(levels, bound=bound), *warnings),
+        pipeline=pipeline,
     )
+
+
+def _connecting(asked: Asked, model: str, api: Api, api_key: str | None) -> Connect:
+    """How a pipeline comes to the server that was swept; the closure keeps the key out of all structs."""
+
+    @asynccontextmanager
+    async def connecting(log: CallLog, slots: int) -> AsyncIterator[WatchedTeacher]:
+        urls = asked.endpoint_url
+        wire = make_backend(asked.transport, urls, ca_file=asked.ca_file, proxy=asked.proxy)
+        watched = WatchedBackend(wire, log)
+        async with connect(
+            urls,
+            model=model,
+            api=api,
+            api_key=api_key,
+            concurrency=slots,
+            timeout=asked.timeout,
+            proxy=asked.proxy,
+            backend=watched,
+        ) as client:
+            watched.honours_n = client.honours_n
+            yield WatchedTeacher(client, log)
+
+    return connecting
 
 
 def _doubts(levels: Sequence[Level], *, bound: bool) -> list[str]:
@@ -267,7 +325,10 @@ async def _questions(asked: Asked, wire: Wire, found: PreflightReport, api: Api)
     recorder = Recorder(model, api, found.max_model_len(model))
     recorded = await record_prompts(pipeline, prompts.rows, recorder, limit=prompts.limit)
     about = f"{len(recorded):,} of the first asking block of {pipeline.name} over {prompts.rows}"
-    return from_requests(recorded, about, stream=asked.stream)
+    if prompts.trial is None:
+        return from_requests(recorded, about, stream=asked.stream)
+    # As the run's: what is swept must not be faster for having been asked before.
+    return fresh_questions(recorded, about, stream=asked.stream)
 
 
 def _usable(found: PreflightReport) -> Api:

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
+from .pipeline_results import PipelineNumbers
 from .results import BenchReport, Level, Spread
 
-__all__ = ["Comparison", "LevelRatio", "compared"]
+__all__ = ["Comparison", "LevelRatio", "PipelineRatio", "compared"]
 
 _NO_MATTER = frozenset({"command"})
 
@@ -31,6 +32,15 @@ class LevelRatio(msgspec.Struct, frozen=True, kw_only=True):
     latency_p50: float | None
 
 
+class PipelineRatio(msgspec.Struct, frozen=True, kw_only=True):
+    """A number that both runs of a pipeline have, or one of them."""
+
+    name: str
+    first: float | None
+    second: float | None
+    ratio: float | None
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """How a second load test differs from a first.
 
@@ -41,6 +51,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         missing: concurrencies that only one of them has.
         best: ratio of the plateaus; None if one has none.
         recommended: of both.
+        pipelines: the numbers of the pipeline's runs; empty if neither has one.
     """
 
     differences: tuple[tuple[str, str, str], ...]
@@ -49,6 +60,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[int, ...]
     best: float | None
     recommended: tuple[int | None, int | None]
+    pipelines: tuple[PipelineRatio, ...] = ()
 
 
 def compared(first: BenchReport, second: BenchReport) -> Comparison:
@@ -63,6 +75,7 @@ def compared(first: BenchReport, second: BenchReport) -> Comparison:
         missing=tuple(sorted(ours.keys() ^ theirs.keys())),
         best=_divided(second.best, first.best) if first.unit == second.unit else None,
         recommended=(first.recommended_concurrency, second.recommended_concurrency),
+        pipelines=tuple(_pipelines(first.pipeline, second.pipeline)),
     )
 
 
@@ -72,7 +85,47 @@ def _differences(first: BenchReport, second: BenchReport) -> list[tuple[str, str
         before, after = getattr(first.setup, name), getattr(second.setup, name)
         if before != after and name not in _NO_MATTER:
             found.append((name, _shown(before), _shown(after)))
+    if first.pipeline is not None and second.pipeline is not None:
+        for name in ("pipeline", "input", "concurrency", "gpus", "roots"):
+            before, after = getattr(first.pipeline, name), getattr(second.pipeline, name)
+            if before != after:
+                found.append((f"run: {name}", _shown(before), _shown(after)))
     return found
+
+
+def _pipelines(first: PipelineNumbers | None, second: PipelineNumbers | None) -> list[PipelineRatio]:
+    """What their runs of a pipeline came to, side by side."""
+    if first is None and second is None:
+        return []
+    values, others = (_values(run) if run is not None else {} for run in (first, second))
+    return [
+        PipelineRatio(
+            name=name,
+            first=(before := values.get(name)),
+            second=(after := others.get(name)),
+            ratio=None if before is None or after is None else _divided(after, before),
+        )
+        for name in values or others
+    ]
+
+
+def _values(run: PipelineNumbers) -> dict[str, float | None]:
+    ceiling = run.ceiling
+    return {
+        "accepted rows/s": run.rows_per_s,
+        "accepted rows/GPU-hour": run.rows_per_gpu_hour,
+        "tokens per accepted row": run.tokens_per_row,
+        "wasted tokens, share": run.wasted,
+        "output tokens/s, whole run": run.output_tokens_per_s,
+        "output tokens/s, steady": (ceiling.steady_output_tokens_per_s or None) if ceiling else None,
+        "of the ceiling": ceiling.ratio if ceiling else None,
+        "teacher idle, share": run.idle.fraction,
+        "drain tail, s": run.drain_tail.seconds,
+        "calls": run.calls,
+        "saved calls, share": run.saved_share,
+        "prefix hits, share": run.prefix_hits,
+        "own CPU s for 1,000 calls": run.client.cpu_per_1000,
+    }
 
 
 def _ratio(first: Level, second: Level, unit: str) -> LevelRatio:

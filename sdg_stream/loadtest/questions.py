@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import cycle
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from ..io.jsonl import JsonlSource
 from ..teacher.sse import streaming_body
 from ..teacher.wire import PATHS, encode_request
 
-__all__ = ["Question", "Questions", "encoded_question", "from_requests", "read_prompts"]
+__all__ = [
+    "Question",
+    "Questions",
+    "encoded_question",
+    "fresh_questions",
+    "from_requests",
+    "read_prompts",
+    "salted",
+]
 
 _TEMPERATURE = 1.0
 _ROW_KEYS = ("n", "max_tokens")
@@ -58,6 +67,37 @@ def from_requests(requests: Sequence[Request], about: str, *, stream: bool) -> Q
         choices=max(1, round(mean)),
         distinct=len({question.body for question in encoded}),
     )
+
+
+def fresh_questions(requests: Sequence[Request], about: str, *, stream: bool) -> Questions:
+    """Questions that ask these requests one after the other, and then again, each round with its own salt.
+
+    Sent again as they are, prompts would be found in the server's prefix cache as a whole. Salted they share
+    within a round what the requests have in common, and nothing with what was sent before.
+    """
+
+    def rounds() -> Iterator[Question]:
+        nonce = secrets.token_hex(3)
+        for number in count(1):
+            for request in requests:
+                yield encoded_question(salted(request, f"[{nonce}-{number}]\n"), stream=stream)
+
+    mean = sum(request.shape.n for request in requests) / len(requests)
+    return Questions(next=rounds().__next__, about=about, choices=max(1, round(mean)))
+
+
+def salted(request: Request, salt: str) -> Request:
+    """The request with a text before its prompt, or before that of its first message that is a text."""
+    prompt = request.prompt
+    if isinstance(prompt, str):
+        prompt = salt + prompt
+    else:
+        prompt = [dict(message) for message in prompt]
+        for message in prompt:
+            if isinstance(message.get("content"), str):
+                message["content"] = salt + message["content"]
+                break
+    return Request(request.shape, prompt, request.depth, request.root, request.path, request.halt)
 
 
 def encoded_question(request: Request, *, stream: bool) -> Question:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..loadtest.pipeline_results import PipelineNumbers
 from ..loadtest.results import BenchReport, Level, Percentiles
 from .bench_text import setup_lines
 from .chart import Chart, Line, escaped, svg
+from .pipeline_bench_text import facts, projection_rows, token_rows
+from .summary import funnel_rows
 
 __all__ = ["bench_page"]
 
@@ -41,6 +44,9 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-spa
 th, td { text-align: right; padding: .25rem .7rem; border-bottom: 1px solid var(--rule); }
 th { font-weight: 600; color: var(--soft); }
 @media (max-width: 40rem) { svg text { font-size: 19px; } table { font-size: .85rem; } }
+h2 { font-size: 1.15rem; margin: 1.5rem 0 .5rem; }
+table.words td:first-child, table.words th:first-child, table.facts td { text-align: left; }
+table.facts { white-space: normal; } table.facts td:first-child { color: var(--soft); white-space: nowrap; }
 tr.chosen td { color: var(--mark); font-weight: 600; }
 """
 
@@ -61,6 +67,7 @@ def bench_page(report: BenchReport) -> str:
         *(f"<figure>{svg(chart)}</figure>" for chart in _charts(report)),
         "</div>",
         *_table(report),
+        *(_pipeline(report.pipeline) if report.pipeline is not None else ()),
         *_foot(report),
         "</body></html>",
     ]
@@ -159,6 +166,27 @@ def _cells(level: Level) -> Sequence[str]:
         f"{level.client.cpu_share:.0%}",
         *own,
     ]
+
+
+def _pipeline(found: PipelineNumbers) -> Iterable[str]:
+    """The run of the pipeline: its numbers, its funnel, its tokens, what a larger input would take."""
+    yield "<h2>The pipeline itself</h2>"
+    yield from (f'<p class="warning">{escaped(words)}</p>' for words in found.warnings)
+    yield from _grid([list(fact) for fact in facts(found)], head=False)
+    yield from _grid(funnel_rows(found.funnel))
+    yield from _grid(token_rows(found))
+    if found.projection is not None:
+        yield from _grid(projection_rows(found.projection))
+        yield f'<p class="soft">{escaped(found.projection.method)}</p>'
+
+
+def _grid(rows: Sequence[Sequence[str]], *, head: bool = True) -> Iterable[str]:
+    """A table of words, flush left in its first column; the first row is its header unless there is none."""
+    yield f'<div class="table"><table class="{"words" if head else "facts"}">'
+    for number, row in enumerate(rows):
+        tag = "th" if head and not number else "td"
+        yield "<tr>" + "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in row) + "</tr>"
+    yield "</table></div>"
 
 
 def _two(found: Percentiles) -> tuple[float, float]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..loadtest.compare import Comparison
+from ..loadtest.compare import Comparison, PipelineRatio
 from ..loadtest.results import BenchReport, Level, Setup
+from .pipeline_bench_text import pipeline_text
 from .text import aligned, clean, one_line
 
 __all__ = ["bench_text", "comparison_text", "level_line", "setup_lines"]
@@ -19,6 +20,8 @@ def bench_text(report: BenchReport) -> str:
     seen = _server_table(report.levels)
     if seen:
         lines += ["", *seen]
+    if report.pipeline is not None:
+        lines += ["", *pipeline_text(report.pipeline)]
     lines += ["", *_verdict(report)]
     return clean("\n".join(lines))
 
@@ -55,12 +58,27 @@ def comparison_text(found: Comparison) -> str:
     lines += aligned(table, left=frozenset()) if found.levels else ["They have no level in common."]
     if found.missing:
         lines.append(f"Only one of them has {', '.join(map(str, found.missing))} in flight.")
+    if found.pipelines:
+        lines += ["", *_pipelines(found.pipelines)]
     first, second = (str(one) if one else "none" for one in found.recommended)
     lines += [
         "",
         f"Best rate: B / A = {_ratio(found.best)}. Recommended --concurrency: A {first}, B {second}.",
     ]
     return clean("\n".join(lines))
+
+
+def _pipelines(ratios: Sequence[PipelineRatio]) -> list[str]:
+    """The runs of the pipeline, number by number."""
+    rows = [["the pipeline itself", "A", "B", "B / A"]]
+    rows += [[one.name, _number(one.first), _number(one.second), _ratio(one.ratio)] for one in ratios]
+    return aligned(rows)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _table(report: BenchReport) -> list[str]:

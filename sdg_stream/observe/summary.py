@@ -11,7 +11,16 @@ from typing import TypeAlias
 from ..events import BlockReport, Event, RecordRejected, RunReport, TeacherReport
 from .text import aligned, clock, count, one_line, plural
 
-__all__ = ["FirstRejects", "RejectKind", "advice", "exhausted", "funnel", "reject_line", "summary"]
+__all__ = [
+    "FirstRejects",
+    "RejectKind",
+    "advice",
+    "exhausted",
+    "funnel",
+    "funnel_rows",
+    "reject_line",
+    "summary",
+]
 
 RejectKind: TypeAlias = tuple[str, str]
 """Block and reason of a reject."""
@@ -47,7 +56,13 @@ _OPTIONAL = frozenset({"duplicates", "unparsed", "cut off", "asked again"})
 
 
 def funnel(blocks: tuple[BlockReport, ...]) -> list[str]:
-    """One line a block; the columns in ``_OPTIONAL`` only where there is anything to tell."""
+    """One line a block; see :func:`funnel_rows`."""
+    table = funnel_rows(blocks)
+    return aligned(table, left=frozenset({0, len(table[0]) - 1}))
+
+
+def funnel_rows(blocks: tuple[BlockReport, ...]) -> list[list[str]]:
+    """One row a block, below a header; columns in ``_OPTIONAL`` only where there is anything to tell."""
     header = [
         "block",
         "in",
@@ -78,8 +93,7 @@ def funnel(blocks: tuple[BlockReport, ...]) -> list[str]:
         for column, title in enumerate(header)
         if title not in _OPTIONAL or any(row[column] != "·" for row in rows)
     ]
-    table = [[row[column] for column in shown] for row in [header, *rows]]
-    return aligned(table, left=frozenset({0, len(shown) - 1}))
+    return [[row[column] for column in shown] for row in [header, *rows]]
 
 
 def exhausted(report: RunReport) -> list[str]:
