@@ -48,11 +48,11 @@ class PlainLedger:
 
     async def settle(self, settled: Settled) -> None:
         """Put rejects and rows."""
-        self._held.set()
         if settled.rejects and self._rejects is not None:
             await self._rejects.put([prepare_reject(self._rejects.prepare, row) for row in settled.rejects])
         if settled.rows:
             await self._sink.put(settled.rows)
+        self._held.set()  # now, not before: a sink may wait, and be flushed meanwhile
 
     async def held(self) -> None:
         """Wait until something was put."""
