@@ -76,9 +76,18 @@ async def _run(
     found = await in_thread(generation.look)  # before a teacher is asked anything
     if found is not None:
         return found
+    if job.teacher.serve is not None:
+        await in_thread(_make_folder, job.output_dir)  # the server's log is there before anything else
     log = job.output_dir / "server.log"
     async with connected(job.teacher, api_key, server_log=log, hook=hook) as teacher:
         return await generation.run(teacher)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 def _account(job: GenerateJob, screen: Screen, report: GenerationReport, first: FirstRejects) -> int:

@@ -287,6 +287,18 @@ async def test_a_repository_that_is_not_there_is_told_before_anything_is_asked(t
         assert one.server.stats.requests == 1  # of the first command, looking what the teacher can do
 
 
+async def test_a_server_of_its_own_has_its_log_among_the_files(tmp_path: Path) -> None:
+    """In a folder that is made with all those above; what it said is told when it does not come up."""
+    skills_only(tmp_path)
+    done = await sdg(
+        tmp_path, "generate", "--taxonomy", "taxonomy", "--output-dir", "deep/out",
+        "--serve", f"{shlex.quote(sys.executable)} -c 'print(\"no GPU here\")'",
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "no GPU here" in done.stderr
+    assert "no GPU here" in (tmp_path / "deep" / "out" / "server.log").read_text()
+
+
 # ---------------------------------------------------------------- which leaf nodes
 
 
