@@ -69,5 +69,6 @@ def quiet_environment(home: Path) -> dict[str, str]:
         "NEMO_TELEMETRY_ENABLED": "false",
         "ANONYMIZED_TELEMETRY": "false",
         "DO_NOT_TRACK": "1",
+        "CURATOR_DISABLE_RICH_DISPLAY": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }

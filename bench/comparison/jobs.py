@@ -18,7 +18,10 @@ import msgspec
 __all__ = ["Outcome", "run_process"]
 
 BEAT = 0.05  # seconds between two looks at a process
-TELLING = re.compile(r"400|poison|refus|error|fail|drop|exceed|reject", re.IGNORECASE)
+TELLING = [
+    re.compile(words, re.IGNORECASE)
+    for words in (r"\brejects?\b|\bdropped\b", r"poison|\b400\b", r"error|fail|exceed|refus")
+]  # what tells most comes first
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -105,8 +108,12 @@ def _last_json(text: str) -> dict[str, Any]:
 def _last_words(text: str, folder: Path) -> str:
     """The last line about something wrong, without colours and paths."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text).replace(str(folder), "FOLDER")
-    lines = [line.strip() for line in re.split(r"[\r\n]", plain) if TELLING.search(line)]
-    return lines[-1] if lines else ""
+    lines = [line.strip() for line in re.split(r"[\r\n]", plain)]
+    for telling in TELLING:
+        found = [line for line in lines if telling.search(line)]
+        if found:
+            return found[-1]
+    return ""
 
 
 class Scale:

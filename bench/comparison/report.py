@@ -19,11 +19,11 @@ OURS = "sdg_stream"
 EVEN = 0.02  # medians that lie nearer than this are called even
 INTRODUCTION = """\
 Every tool does the same work on the same simulated teacher, in an environment and a process of its own, at
-the best settings that were found for it; they stand below each table, and the drivers in `bench/peers/` say why.
-The tools take turns. Values are medians, with the lowest and the highest of the runs. *Bound* is the best
-makespan of a client that does not know how long replies take: greedy list scheduling over the known service times.
-*Beside ours* is how many times worse than sdg_stream's the tool's median is; below 1 it is better. Bare clients
-are ceilings: they keep and resume nothing."""
+the best settings that were found for it; they stand below each table, and the drivers in `bench/peers/` say
+why. The tools take turns. Values are medians, with the lowest and the highest of the runs. *Bound* is the
+best makespan of a client that does not know how long replies take: greedy list scheduling over the known
+service times. *Beside ours* is how many times worse than sdg_stream's the tool's median is; below 1 it is
+better. Bare clients are ceilings: they keep and resume nothing."""
 WORDS = 160  # characters of what a tool says
 
 
@@ -91,14 +91,14 @@ def _case(name: str, case: Case, records: Records, facts: Facts) -> str:
             settings.append(f"{tool.name}: {_settings(name, tool)}")
     headings = ["tool", case.heading, "spread", "beside ours", *case.columns.values()]
     table = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|", *rows]
-    verdict = _verdict(name, case, records, ours)
+    verdict = _verdict(name, case, records)
     return "\n\n".join(
         [f"### {case.title}", case.about, "\n".join(table), verdict, f"Settings: {'; '.join(settings)}."]
     )
 
 
 def _row(name: str, case: Case, tool: Tool, found: list[Record], ours: Spread | None) -> str:
-    label = f"{tool.name} (bare client)" if tool.client else tool.name
+    label = _label(tool)
     value = spread_of(found, case.value)
     others = [_cell(found, key) for key in case.columns]
     if value is None:
@@ -130,24 +130,34 @@ def times_worse(value: float, ours: float, *, more_is_better: bool) -> float | N
     return above / below if below > 0 else None
 
 
-def _verdict(name: str, case: Case, records: Records, ours: Spread | None) -> str:
+def _verdict(name: str, case: Case, records: Records) -> str:
     """Whether we lead, and if not, who does and by how much."""
-    if ours is None:
-        return "sdg_stream has no result here."
-    better = []
-    for tool in TOOLS.values():
-        value = None if tool.name == OURS else spread_of(records.of_tool(name, tool.name), case.value)
-        if value is None:
-            continue
-        worse = times_worse(value.median, ours.median, more_is_better=case.more_is_better)
-        if worse is None:
-            worse = 1.0 if value.median == ours.median else 0.0
-        if worse < 1 - EVEN:
-            kind = ", a bare client" if tool.client else ""
-            better.append(f"{tool.name}{kind} ({_number(value.median)} against {_number(ours.median)})")
-    if better:
-        return f"**sdg_stream does not lead here**: better are {'; '.join(better)}."
-    return "sdg_stream leads, or is even with the best to within 2 %."
+    keys = {case.value: case.heading, **{key: case.columns[key] for key in case.also}}
+    words = []
+    for key, heading in keys.items():
+        more = case.more_is_better and key == case.value
+        found = {tool: spread_of(records.of_tool(name, tool), key) for tool in TOOLS}
+        values = {tool: value.median for tool, value in found.items() if value is not None}
+        if OURS in values and (better := ahead(values, more_is_better=more)):
+            told = (f"{_label(TOOLS[tool])} {_number(values[tool])}" for tool in better)
+            words.append(f"{heading}: {', '.join(told)}; ours {_number(values[OURS])}")
+    if words:
+        return f"**sdg_stream does not lead here.** Better are, by {'; by '.join(words)}."
+    return f"sdg_stream leads, or is even to within {EVEN:.0%} with the best."
+
+
+def ahead(values: dict[str, float], *, more_is_better: bool) -> list[str]:
+    """The tools whose median is better than ours by more than what counts as even."""
+    found = []
+    for tool, value in values.items():
+        above, below = (value, values[OURS]) if more_is_better else (values[OURS], value)
+        if above > below * (1 + EVEN):
+            found.append(tool)
+    return found
+
+
+def _label(tool: Tool) -> str:
+    return f"{tool.name} (bare client)" if tool.client else tool.name
 
 
 def _settings(name: str, tool: Tool) -> str:

@@ -137,5 +137,85 @@ TOOLS = {
                 "crash": Setting(256, {"batch_size": 8, "workers": 32, "checkpoints": True}),
             },
         ),
+        Tool(
+            name="sdg-hub",
+            driver="sdg_hub_driver.py",
+            requirements=("sdg-hub==0.9.4",),
+            environment="sdg-hub",
+            version_of="sdg-hub",
+            imports="import sdg_hub",
+            settings={
+                "*": Setting(128),
+                "zero": Setting(64),
+                "memory": Setting(64),
+                "chain": Setting(96),
+                "inflight": Setting(512),
+                "crash": Setting(128, {"save_freq": 200}),
+            },
+        ),
+        Tool(
+            name="distilabel",
+            driver="distilabel_driver.py",
+            requirements=(
+                "distilabel[openai]==1.5.3",
+                "requests",
+            ),  # it imports requests without declaring it
+            environment="distilabel",
+            version_of="distilabel",
+            imports="import distilabel.pipeline, distilabel.models, distilabel.steps.tasks",
+            help=("-m", "distilabel", "--help"),
+            settings={
+                "*": Setting(1000, {"batch": 1000}),
+                "zero": Setting(250, {"batch": 250}),
+                "memory": Setting(250, {"batch": 250}),
+                "chain": Setting(128, {"batch": 128, "first_batch": 32}),
+                "inflight": Setting(1000, {"batch": 1000}),
+                "crash": Setting(200, {"batch": 200, "cache": True}),
+                "poison": Setting(50, {"batch": 50}),
+            },
+        ),
+        Tool(
+            name="curator",
+            driver="curator_driver.py",
+            requirements=("bespokelabs-curator==0.1.31",),
+            environment="curator",
+            version_of="bespokelabs-curator",
+            imports="from bespokelabs import curator",
+            settings={
+                "*": Setting(128),
+                "zero": Setting(256),
+                "memory": Setting(256),
+                "chain": Setting(256),
+                "inflight": Setting(512),
+            },
+        ),
+        Tool(
+            name="data-designer",
+            driver="data_designer_driver.py",
+            requirements=("data-designer==0.9.6",),
+            environment="data-designer",
+            version_of="data-designer",
+            imports="import data_designer.config, data_designer.interface",
+            help=("-c", "from data_designer.cli.main import main; main()", "--help"),
+            settings={
+                "*": Setting(64),
+                "zero": Setting(32),
+                "memory": Setting(32),
+                "chain": Setting(80),
+                "inflight": Setting(512),
+                "crash": Setting(64, {"buffer_size": 100}),
+                "refusals": Setting(
+                    64,
+                    {
+                        "admission": {
+                            "multiplicative_decrease_factor": 0.99,
+                            "additive_increase_step": 64,
+                            "successes_until_increase": 1,
+                            "cooldown_seconds": 0.05,
+                        }
+                    },
+                ),
+            },
+        ),
     )
 }

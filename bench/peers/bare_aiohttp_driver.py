@@ -18,6 +18,7 @@ import uvloop
 from driving import Job, drive, filled
 
 MAX_TOKENS = 2048
+KEEPALIVE_SECONDS = 4.0  # less than the server's, which closes idle connections after 5 s
 
 
 class Loop:
@@ -77,7 +78,7 @@ class Loop:
 async def run(job: Job) -> None:
     """Do the job with as many tasks as calls may be in flight."""
     timeout = aiohttp.ClientTimeout(total=None)
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS)
     with Path(job.output).open("wb") as file:  # noqa: ASYNC230 - rows go where the page cache is
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             loop = Loop(job, session, file)

@@ -15,12 +15,16 @@ import uvloop
 from driving import Job, drive, filled
 
 MAX_TOKENS = 2048
+KEEPALIVE_SECONDS = 4.0  # less than the server's, which closes idle connections after 5 s
 
 
 async def run(job: Job) -> None:
     """Do the job with as many tasks as calls may be in flight."""
     [stage] = job.stages
-    limits = httpx.Limits(max_connections=job.concurrency, max_keepalive_connections=job.concurrency)
+    most = job.concurrency
+    limits = httpx.Limits(
+        max_connections=most, max_keepalive_connections=most, keepalive_expiry=KEEPALIVE_SECONDS
+    )
     headers = {"Content-Type": "application/json"}
     rows = job.rows()
     with Path(job.output).open("wb") as file:  # noqa: ASYNC230 - rows go where the page cache is

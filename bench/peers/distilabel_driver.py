@@ -2,7 +2,8 @@
 
 Settings (``options``): ``batch`` rows of a step's batch, all of which are asked at once and waited for before
 the next batch: larger ones keep the server fuller, until the client's hundred kept connections are too few.
-The first step of a chain takes ``first_batch``. Retries are six. The pipeline's own cache is on where a job
+The first step of a chain takes ``first_batch``. With a poison record it is the default of 50, since a call that
+fails costs the rows of its batch. Retries are six. The pipeline's own cache is on where a job
 is to be killed, off elsewhere.
 """
 
@@ -64,7 +65,7 @@ def run(job: Job) -> None:
             step >> ask >> parse
             step = parse
     found = pipeline.run(use_cache=bool(options.get("cache")))
-    job.write(found["default"]["train"])
+    job.write(found["default"]["train"] if "default" in found else [])
 
 
 def asking(job: Job, stage: Stage, batch: int) -> Any:

@@ -95,7 +95,7 @@ class Job(NamedTuple):
 def texts_between(text: str, start: str, end: str) -> list[str]:
     """All texts between two tags, as InstructLab's library finds them."""
     if not start and not end:
-        return [text.strip()]
+        return [text.strip()] if text.strip() else []
     return [
         found.strip() for found in re.findall(re.escape(start) + "(.*?)" + re.escape(end), text, re.DOTALL)
     ]
