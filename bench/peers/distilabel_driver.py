@@ -2,9 +2,9 @@
 
 Settings (``options``): ``batch`` rows of a step's batch, all of which are asked at once and waited for before
 the next batch: larger ones keep the server fuller, until the client's hundred kept connections are too few.
-The first step of a chain takes ``first_batch``. With a poison record it is the default of 50, since a call that
-fails costs the rows of its batch. Retries are six. The pipeline's own cache is on where a job
-is to be killed, off elsewhere.
+The first step of a chain takes ``first_batch``. With a poison record it is the default of 50, since a call
+that fails costs the rows of its batch. Retries are six. The pipeline's own cache is on where a job is to be
+killed, off elsewhere.
 """
 
 import os
