@@ -56,7 +56,7 @@ def facts_of(prepared: Prepared, teacher: Teacher | None) -> dict[str, Any]:
 
 
 def _leaf_facts(prepared: Prepared, leaf: LeafNode) -> dict[str, Any]:
-    facts: dict[str, Any] = msgspec.to_builtins(leaf)
+    facts: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(leaf))  # as it is read again
     for place in ("name", "path", "file", "line"):
         facts.pop(place, None)
     facts["seeds"] = {str(number): seed for number, seed in enumerate(facts["seeds"])}
