@@ -33,14 +33,14 @@ HERE = Path(__file__).parent
 FULL = Sizes(
     repeats=3,
     zero=20_000,
-    zero_slow=2_000,
-    ask=2_000,
+    zero_slow=1_500,
+    ask=2_400,
     seeds=60,
     many=10_000,
-    many_slow=2_000,
+    many_slow=1_500,
     memory=(1_000, 10_000, 100_000),
     crash=2_000,
-    refusals=1_000,
+    refusals=800,
     limit=60.0,
 )
 QUICK = Sizes(
@@ -54,7 +54,7 @@ QUICK = Sizes(
     memory=(1_000,),
     crash=400,
     refusals=200,
-    limit=30.0,
+    limit=45.0,
 )
 
 
@@ -67,6 +67,9 @@ def main() -> int:
     results = options.results_dir.resolve() / ("quick" if options.quick else "full")
     records = Records(results)
     facts = _facts(results, sizes)
+    if not options.report:
+        facts.date, facts.machine = datetime.now(UTC).strftime("%Y-%m-%d"), machine()
+        facts.command = _command(options)
     pythons: dict[str, Path] = {}
     for name in [] if options.report else options.tools:
         try:
@@ -75,11 +78,9 @@ def main() -> int:
         except NotInstalled as error:
             facts.missing[name] = str(error)
             print(f"{name}: {error}", file=sys.stderr, flush=True)
-    begun = time.monotonic()
     place = Place(results / "work", pythons)
     for case in options.only:
         _run_case(case, place, list(pythons), sizes, records, again=options.again)
-    facts.seconds += time.monotonic() - begun
     (results / "facts.json").write_bytes(msgspec.json.encode(facts))
     output: Path = options.output
     text = output.read_text(encoding="utf-8") if output.exists() else "# Results\n"
@@ -103,17 +104,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _command(options: argparse.Namespace) -> str:
+    """The command line, as far as it decides what is measured."""
+    words = ["python", "bench/compare.py", *(["--quick"] if options.quick else [])]
+    words += ["--repeats", str(options.repeats)] if options.repeats else []
+    for option, chosen, names in (("--only", options.only, CASES), ("--tools", options.tools, TOOLS)):
+        words += [option, *chosen] if list(chosen) != [*names] else []
+    return " ".join(words)
+
+
 def _facts(results: Path, sizes: Sizes) -> Facts:
     """Those of the runs that are there already, brought up to date."""
     file = results / "facts.json"
     facts = (
         msgspec.json.decode(file.read_bytes(), type=Facts)
         if file.exists()
-        else Facts(date="", machine="", command="", seconds=0.0, versions={})
+        else Facts(date="", machine="", command="", versions={})
     )
-    facts.date = datetime.now(UTC).strftime("%Y-%m-%d")
-    facts.machine = machine()
-    facts.command = " ".join(["python", "bench/compare.py", *sys.argv[1:]])
     facts.sizes = msgspec.to_builtins(sizes)
     return facts
 
@@ -122,7 +129,8 @@ def _environment(name: str, venvs: Path) -> tuple[Path, str]:
     """The Python of a tool, and the tool's version."""
     tool = TOOLS[name]
     python, installed = make_environment(tool, venvs)
-    versions = dict(line.split("==", 1) for line in installed if "==" in line)
+    pairs = (line.split("==", 1) for line in installed if "==" in line)
+    versions = {name.replace("_", "-").lower(): version for name, version in pairs}
     return python, versions.get(tool.version_of, sdg.__version__)
 
 

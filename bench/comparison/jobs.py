@@ -79,7 +79,7 @@ def run_process(
         _kill_group(process.pid)
         code = process.wait()
     return Outcome(
-        line=_last_json((folder / "stdout").read_text(errors="replace")),
+        line=_last_json((folder / "stdout").read_text(errors="replace").replace(str(folder), "FOLDER")),
         said=_last_words((folder / "stderr").read_text(errors="replace"), folder),
         seconds=seconds,
         code=code if in_time else None,

@@ -16,7 +16,7 @@ __all__ = ["BEGIN", "END", "Facts", "machine", "put_between", "render"]
 
 BEGIN, END = "<!-- comparison: begin -->", "<!-- comparison: end -->"
 OURS = "sdg_stream"
-EVEN = 0.02  # medians that lie nearer than this are called even
+EVEN = 0.02  # medians that lie nearer than this share are called even
 INTRODUCTION = """\
 Every tool does the same work on the same simulated teacher, in an environment and a process of its own, at
 the best settings that were found for it; they stand below each table, and the drivers in `bench/peers/` say
@@ -33,7 +33,6 @@ class Facts(msgspec.Struct, kw_only=True):
     date: str
     machine: str
     command: str
-    seconds: float
     versions: dict[str, str]
     missing: dict[str, str] = {}
     sizes: dict[str, object] = {}
@@ -41,7 +40,8 @@ class Facts(msgspec.Struct, kw_only=True):
 
 def render(records: Records, facts: Facts) -> str:
     """The part of ``RESULTS.md`` between the marks."""
-    parts = [BEGIN, _head(facts)]
+    kept = (record for name in CASES for record in records.of(name).values())
+    parts = [BEGIN, _head(facts, sum(record.seconds for record in kept))]
     parts += [_case(name, case, records, facts) for name, case in CASES.items() if records.of(name)]
     return "\n\n".join([*parts, END])
 
@@ -67,11 +67,12 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, {python}"
 
 
-def _head(facts: Facts) -> str:
+def _head(facts: Facts, seconds: float) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
+    made = f"Made by `{facts.command}`; the runs took {seconds / 60:.0f} minutes."
     lines = [
         "## Comparison with other tools",
-        f"{facts.date}, {facts.machine}. Made by `{facts.command}` in {facts.seconds / 60:.0f} minutes.",
+        f"{facts.date}, {facts.machine}. {made}",
         f"Versions: {versions}.",
         INTRODUCTION,
     ]
@@ -131,19 +132,21 @@ def times_worse(value: float, ours: float, *, more_is_better: bool) -> float | N
 
 
 def _verdict(name: str, case: Case, records: Records) -> str:
-    """Whether we lead, and if not, who does and by how much."""
+    """Whether we lead the tools, and if not, who does and by how much; and which ceilings are above us."""
     keys = {case.value: case.heading, **{key: case.columns[key] for key in case.also}}
-    words = []
+    behind: list[str] = []
+    above: list[str] = []
     for key, heading in keys.items():
         more = case.more_is_better and key == case.value
         found = {tool: spread_of(records.of_tool(name, tool), key) for tool in TOOLS}
         values = {tool: value.median for tool, value in found.items() if value is not None}
-        if OURS in values and (better := ahead(values, more_is_better=more)):
-            told = (f"{_label(TOOLS[tool])} {_number(values[tool])}" for tool in better)
-            words.append(f"{heading}: {', '.join(told)}; ours {_number(values[OURS])}")
-    if words:
-        return f"**sdg_stream does not lead here.** Better are, by {'; by '.join(words)}."
-    return f"sdg_stream leads, or is even to within {EVEN:.0%} with the best."
+        for tool in ahead(values, more_is_better=more) if OURS in values else []:
+            told = f"{tool} {_number(values[tool])} against {_number(values[OURS])} ({heading})"
+            (above if TOOLS[tool].client else behind).append(told)
+    words = "sdg_stream leads the tools, or is even with the best."
+    if behind:
+        words = f"**sdg_stream does not lead everywhere here.** Better: {'; '.join(behind)}."
+    return f"{words} Ceilings above it: {'; '.join(above)}." if above else words
 
 
 def ahead(values: dict[str, float], *, more_is_better: bool) -> list[str]:
