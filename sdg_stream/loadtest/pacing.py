@@ -26,20 +26,21 @@ class PacedSource:
         source: the rows.
         log: tells how many calls wait.
         slots: of the teacher.
-        until: a time of the log's clock, from which on no more rows are given.
+        seconds: from the first read on, after which no more rows are given.
 
     Attributes:
         given: rows so far.
         out_of_time: rows were left when the time was over.
     """
 
-    def __init__(self, source: Source, log: CallLog, slots: int, until: float) -> None:
+    def __init__(self, source: Source, log: CallLog, slots: int, seconds: float) -> None:
         self.given = 0
         self.out_of_time = False
         self._source = source
         self._log = log
         self._ahead = slots // 4 + 4
-        self._until = until
+        self._seconds = seconds
+        self._until: float | None = None
         self._rows: deque[SourceItem | FinishedRoot] = deque()
         self._quiet = 0  # rows that were given and ask for nothing
 
@@ -50,6 +51,8 @@ class PacedSource:
 
     async def read(self) -> Sequence[SourceItem | FinishedRoot]:
         """The next rows, when there is room for them; none at the end of the rows or of the time."""
+        if self._until is None:
+            self._until = self._log.clock() + self._seconds
         if not self._rows:
             self._rows.extend(await self._source.read())
         while self._rows:

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from ..abc import Backend
-from ..durable import check_input
+from ..durable import check_input, source_closed_on_error
 from ..errors import ConfigError, first_leaf
 from ..events import Event, EventHook, Notice, RunFinished, RunReport
 from ..io.jsonl import CHUNK_BYTES, MAX_LINE_BYTES, JsonlSink, JsonlSource
@@ -124,35 +124,38 @@ async def run_watched(pipeline: Pipeline, wanted: Wanted, around: Surroundings) 
     log, ending, client = CallLog(), _Ending(around.hook), ClientMeter()
     server = ServerMeter(around.backend, around.pages)
     rows = JsonlSource(wanted.rows, limit=wanted.limit)
-    await check_input(rows, pipeline.check)
+    source = PacedSource(rows, log, wanted.slots, wanted.feed_seconds)
     try:
-        async with around.connect(log, wanted.slots) as teacher, anyio.create_task_group() as tasks:
-            teacher.salt = wanted.salt
-            tasks.start_soon(server.watch)
-            tasks.start_soon(client.watch)
-            await server.look()
-            client.begin()
-            begin = time.monotonic()
-            source = PacedSource(rows, log, wanted.slots, begin + wanted.feed_seconds)
-            with anyio.move_on_after(wanted.longest) as time_limit:
-                await pipeline.run(source, await _output(wanted), teacher, hook=ending)
-            end = time.monotonic()
-            share = client.end(sum(1 for call in log.calls if call.flights))
-            await server.look()
-            view = server.view(begin, time.monotonic())
-            tasks.cancel_scope.cancel()
+        async with source_closed_on_error(rows):
+            await check_input(rows, pipeline.check)
+            async with around.connect(log, wanted.slots) as teacher, anyio.create_task_group() as tasks:
+                teacher.salt = wanted.salt
+                tasks.start_soon(server.watch)
+                tasks.start_soon(client.watch)
+                await server.look()
+                client.begin()
+                begin = time.monotonic()
+                with anyio.move_on_after(wanted.longest) as time_limit:
+                    await pipeline.run(source, await _output(wanted), teacher, hook=ending)
+                end = time.monotonic()
+                share = client.end(sum(1 for call in log.calls if call.flights))
+                await server.look()
+                view = server.view(begin, time.monotonic())
+                tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         error = first_leaf(group)
         raise error from error.__cause__
+    cut = _cut(source, wanted, stopped=time_limit.cancelled_caught)
     if ending.report is None or not any(call.flights for call in log.calls):
-        raise ConfigError(f"no row of {wanted.rows} reached the teacher, so there is nothing to measure")
+        why = f": {cut}" if cut else ""
+        raise ConfigError(f"no row of {wanted.rows} reached the teacher, so nothing was measured{why}")
     return Ran(
         log=log,
         report=ending.report,
         begin=begin,
         end=end,
         accepted=await in_thread(partial(_places, wanted.output)),
-        cut=_cut(source, wanted, stopped=time_limit.cancelled_caught),
+        cut=cut,
         client=share,
         server=view,
     )

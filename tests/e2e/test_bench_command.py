@@ -81,7 +81,7 @@ async def test_prompts_of_a_pipeline_and_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt": "Name a river."}\n{"prompt": "Name a lake."}\n')
     async with teacher(tmp_path, "--slots", "4", *FIXED) as url:
         common = ("bench", "--endpoint-url", url, *QUICK, "--concurrency", "2", "--model-family", "mixtral")
-        pipeline = await sdg(tmp_path, *common, "--pipeline", "ask.yaml", "--input", "in.jsonl")
+        pipeline = await sdg(tmp_path, *common, "--pipeline", "ask.yaml", "--input", "in.jsonl", "--no-run")
         file = await sdg(tmp_path, *common, "--prompts", "p.jsonl", "--no-stream", "--api", "chat")
     assert pipeline.returncode == 0, pipeline.stderr
     assert "prompts: 3 of the first asking block of" in pipeline.stdout
