@@ -58,6 +58,12 @@ def test_a_stream_that_is_cut_off_is_a_failure() -> None:
         read_reply(HttpReply(200, {}, text("a") * 3), SHAPE)
 
 
+def test_a_stream_that_ends_with_its_usage_is_whole() -> None:
+    """The server of transformers sends no end mark; its usage comes with the last piece."""
+    last = {"choices": [{"index": 0, "text": "", "finish_reason": "length"}], "usage": USAGE["usage"]}
+    assert read_reply(HttpReply(200, {}, text("a") * 8 + event(last)), SHAPE) == (7, 3)
+
+
 def test_an_error_inside_a_stream_is_a_failure() -> None:
     """With the status that it names."""
     body = text("a") + event({"error": {"message": "out of memory", "code": 503}}) + event(b"[DONE]")
