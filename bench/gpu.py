@@ -1,0 +1,206 @@
+"""On a real server: what ``bench`` finds that it gives, and which share of that a pipeline gets.
+
+    python bench/gpu.py --python /path/to/env/bin/python --write       # an environment that has vllm
+    python bench/gpu.py --install --write                              # makes one below --venvs first: 10 GB
+    python bench/gpu.py --endpoint-url http://host:8000/v1             # a server that runs already
+    python bench/gpu.py --any-device --model tiny --prompt-tokens 64 --output-tokens 16 --levels 1,4
+
+Starts vLLM, or else the server of transformers, with a real architecture and random weights (nothing is asked
+of a hub), and measures three things on it: a sweep with synthetic prompts; a pipeline of four stages at the
+concurrency that the sweep recommends; a plain closed loop that asks the pipeline's own prompts again at that
+concurrency. One JSON line at the end. *Share* is the pipeline's output tokens a second, over its whole run
+with its journal and its drain, by the best of the sweep; the *steady* one leaves out a tenth of the run at
+either end. ``--write`` adds an entry to the results. Without a GPU it says so and ends with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import platform
+import shlex
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import gpu_servers
+import msgspec
+from gpu_pipeline import STAGES, run_pipeline
+from gpu_report import Result, entry, with_entry
+from random_model import MODELS
+
+import sdg_stream as sdg
+from sdg_stream.cli.serve import serving
+from sdg_stream.events import Notice
+from sdg_stream.loadtest.results import BenchReport
+from sdg_stream.loadtest.synthetic import TokenShape
+
+HERE = Path(__file__).parent
+NO_GPU = (
+    "there is no GPU here: nvidia-smi is not there, or finds none. --endpoint-url measures a server that "
+    "runs elsewhere; --any-device starts one all the same, to try this script out"
+)
+
+
+def main() -> int:
+    """Measure, print, write."""
+    options = _parser().parse_args()
+    hardware = gpu_servers.gpu()
+    if not (hardware or options.endpoint_url or options.any_device):
+        print(f"bench/gpu.py: {NO_GPU}", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            result = anyio.run(
+                _measure, options, hardware, Path(folder), backend_options={"use_uvloop": True}
+            )
+        except (gpu_servers.NoServer, sdg.SdgStreamError) as error:
+            print("bench/gpu.py:", error, *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
+            return 1
+    print(msgspec.json.encode(result).decode())
+    if options.write:
+        file: Path = options.results
+        text = file.read_text(encoding="utf-8") if file.exists() else "# Results\n"
+        file.write_text(with_entry(text, entry(result)), encoding="utf-8")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--endpoint-url", help="base URL of a server that runs already; none is started")
+    parser.add_argument("--model-id", help="model to ask there, if it has several")
+    parser.add_argument("--server", choices=["auto", *gpu_servers.KINDS], default="auto")
+    parser.add_argument("--model", choices=[*MODELS], default="llama-1b", help="whose size the server's has")
+    parser.add_argument(
+        "--python", type=Path, default=Path(sys.executable), help="of the server's environment"
+    )
+    parser.add_argument("--install", action="store_true", help=f"make one with {gpu_servers.VLLM}")
+    parser.add_argument("--venvs", type=Path, default=HERE / ".venvs", help="folder of such environments")
+    parser.add_argument("--server-options", default="", help="more of them, as one would type them")
+    parser.add_argument("--any-device", action="store_true", help="start a server without a GPU, too")
+    parser.add_argument("--prompt-tokens", type=int, default=512)
+    parser.add_argument("--output-tokens", type=int, default=128)
+    parser.add_argument("--levels", help="exactly these concurrencies, separated by commas")
+    parser.add_argument("--max-concurrency", type=int, default=1024)
+    parser.add_argument("--duration", type=float, default=20.0, help="seconds of each window")
+    parser.add_argument("--warmup", type=float, default=5.0, help="seconds before each window")
+    parser.add_argument(
+        "--pipeline-seconds", type=float, default=120.0, help="about as long as the pipeline runs"
+    )
+    parser.add_argument("--write", action="store_true", help="add an entry to the results")
+    parser.add_argument("--results", type=Path, default=HERE / "RESULTS.md")
+    return parser
+
+
+async def _measure(options: argparse.Namespace, hardware: str, folder: Path) -> Result:
+    """All three measurements."""
+    size = TokenShape(prompt=options.prompt_tokens, output=options.output_tokens)
+    async with _server(options, folder) as server:
+        bench = _Bench(server, options, folder)
+        flight = ["--concurrency", options.levels] if options.levels else []
+        flight += ["--max-concurrency", str(options.max_concurrency)]
+        tokens = ["--prompt-tokens", str(size.prompt), "--output-tokens", str(size.output)]
+        sweep = await bench.run("sweep.json", *tokens, *flight)
+        chosen = sweep.recommended_concurrency
+        if chosen is None:
+            raise gpu_servers.NoServer("the sweep found nothing that succeeded")
+        level = next(level for level in sweep.levels if level.concurrency == chosen)
+        rows = math.ceil(level.requests_per_s * options.pipeline_seconds / len(STAGES))
+        run, prompts, api = await run_pipeline(
+            server.url,
+            folder,
+            rows=max(rows, 2 * chosen),
+            size=size,
+            concurrency=chosen,
+            model=server.model or None,
+            api_key=os.environ.get("OPENAI_API_KEY"),
+        )
+        asked = ["--prompts", str(prompts), "--api", api, "--concurrency", str(chosen)]
+        ceiling = (await bench.run("ceiling.json", *asked)).best
+    whole, steady = (getattr(rates, sweep.unit) for rates in (run.whole, run.steady))
+    return Result(
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        hardware=hardware or "no GPU on the machine that measured",
+        server=server.about or f"{sweep.setup.server or 'unknown server'}, {sweep.setup.model}",
+        versions=_versions(),
+        commands=tuple(_shown([server.command, *bench.commands], server, folder)),
+        unit=sweep.unit,
+        recommended=chosen,
+        best=sweep.best,
+        levels=sweep.levels,
+        pipeline=run,
+        share=whole / sweep.best,
+        steady_share=steady / sweep.best,
+        ceiling=ceiling,
+        steady_by_ceiling=steady / ceiling if ceiling else 0.0,
+        warnings=sweep.warnings,
+    )
+
+
+@asynccontextmanager
+async def _server(options: argparse.Namespace, folder: Path) -> AsyncIterator[gpu_servers.Server]:
+    """The server that is measured: started, unless its URL was given."""
+    if options.endpoint_url:
+        yield gpu_servers.Server(command="", url=options.endpoint_url, model=options.model_id or "", about="")
+        return
+    python = gpu_servers.install(options.venvs.resolve() / "vllm") if options.install else options.python
+    server = gpu_servers.prepare(
+        folder / "model", kind=options.server, model=options.model, python=python, more=options.server_options
+    )
+    async with serving(server.command, server.url, folder / "server.log", hook=_tell):
+        yield server
+
+
+class _Bench:
+    """Runs ``python -m sdg_stream bench`` on the server."""
+
+    def __init__(self, server: gpu_servers.Server, options: argparse.Namespace, folder: Path) -> None:
+        self.commands: list[str] = []
+        self._folder = folder
+        times = ["--duration", str(options.duration), "--warmup", str(options.warmup)]
+        model = ["--model-id", server.model] if server.model else []
+        self._options = ["bench", "--endpoint-url", server.url, *model, *times]
+
+    async def run(self, name: str, *more: str) -> BenchReport:
+        """Run it, and read what it wrote."""
+        file = self._folder / name
+        words = [*self._options, *more]
+        self.commands.append(shlex.join(["python", "-m", "sdg_stream", *words]))
+        command = [sys.executable, "-m", "sdg_stream", *words, "--json", str(file)]
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+        done = await anyio.run_process(command, stdout=sys.stderr, stderr=None, env=environment, check=False)
+        if done.returncode:
+            raise gpu_servers.NoServer(f"bench ended with {done.returncode}")
+        return msgspec.json.decode(file.read_bytes(), type=BenchReport)
+
+
+def _versions() -> str:
+    python = platform.python_version()
+    return f"sdg_stream {sdg.__version__}, Python {python}, {os.cpu_count()} CPU cores"
+
+
+def _tell(event: object) -> None:
+    if isinstance(event, Notice):
+        print(event.message, file=sys.stderr, flush=True)
+
+
+def _shown(commands: Sequence[str], server: gpu_servers.Server, folder: Path) -> list[str]:
+    """Commands as others would type them: without this machine's folders."""
+    names = {server.url: "URL", str(folder / "model"): "MODEL", str(folder) + os.sep: ""}
+    found = []
+    for command in filter(None, commands):
+        shown = command
+        for told, name in names.items():
+            shown = shown.replace(told, name)
+        python, rest = shown.split(" ", 1)
+        found.append(f"{Path(python).name} {rest}")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
