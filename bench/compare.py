@@ -35,7 +35,7 @@ FULL = Sizes(
     zero=20_000,
     zero_slow=1_500,
     ask=2_400,
-    seeds=60,
+    seeds=100,
     many=10_000,
     many_slow=1_500,
     memory=(1_000, 10_000, 100_000),
@@ -148,7 +148,7 @@ def _run_case(
             begun, account, reason = time.monotonic(), Account(), ""
             try:
                 account = case.run(place, tool, sizes)
-            except Cannot as error:
+            except (Cannot, OSError) as error:
                 reason = str(error)
             seconds = round(time.monotonic() - begun, 1)
             date = datetime.now(UTC).isoformat(timespec="seconds")

@@ -280,6 +280,7 @@ CASES = {
             "rows": "rows",
             "asked": "of",
         },
+        repeats=2,
     ),
     "inflight": Case(
         "512 in flight",
