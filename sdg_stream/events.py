@@ -59,7 +59,8 @@ class LimitChange(msgspec.Struct, frozen=True):
 class TeacherReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the teacher was asked and what it cost. Seconds are wall time on a monotonic clock.
 
-    ``calls`` that were answered by an identical one count in ``saved_calls``, those that an earlier session
+    ``calls`` that were answered by an identical one count in ``saved_calls``, those of them that a run
+    answered from what it keeps, without its teacher, in ``repeated_calls`` too; those that an earlier session
     had made in ``kept_calls``; ``attempts`` are what was sent.
     ``free_retries`` went out because an idle connection had been closed: they cost a call nothing.
     ``slots`` is the limit now, ``limit_history`` how it came about.
@@ -76,6 +77,7 @@ class TeacherReport(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
     tokens_estimated: bool = False
     saved_calls: int = 0
+    repeated_calls: int = 0
     kept_calls: int = 0
     free_retries: int = 0
     hedged_calls: int = 0

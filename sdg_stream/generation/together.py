@@ -122,12 +122,20 @@ class Together:
             self.tell(Progress(report=self.report(), roots_open=sum(self._open.values())))
 
     def _shared(self, reports: Iterable[RunReport]) -> TeacherReport | None:
-        """The teacher's account with the calls that kept answers saved, which it knows nothing of."""
+        """The teacher's account, with the calls that answers of the runs saved: it knows nothing of them."""
         shared = self._teacher()
         if shared is None:
             return None
-        kept = sum(report.teacher.kept_calls for report in reports if report.teacher is not None)
-        return msgspec.structs.replace(shared, calls=shared.calls + kept, kept_calls=kept)
+        accounts = [report.teacher for report in reports if report.teacher is not None]
+        kept = sum(account.kept_calls for account in accounts)
+        repeated = sum(account.repeated_calls for account in accounts)
+        return msgspec.structs.replace(
+            shared,
+            calls=shared.calls + kept + repeated,
+            saved_calls=shared.saved_calls + repeated,
+            repeated_calls=repeated,
+            kept_calls=kept,
+        )
 
 
 def _blocks(runs: Iterable[tuple[str, RunReport]]) -> Iterable[BlockReport]:

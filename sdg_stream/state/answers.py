@@ -188,6 +188,7 @@ class RememberingTeacher:
             report,
             calls=report.calls + self._kept + self._repeated,
             saved_calls=report.saved_calls + self._repeated,
+            repeated_calls=self._repeated,
             kept_calls=self._kept,
         )
 

@@ -119,6 +119,8 @@ async def test_files_of_a_job_are_upstreams(
     prompts = FOUND["jobs"][pipeline]["asked"]["prompts"] - PROBED
     assert sum(block.records_in for block in report.run.blocks if block.type == "LLMBlock") == prompts
     assert report.run.teacher is not None
+    assert report.run.teacher.calls == prompts
+    assert report.run.teacher.attempts == prompts - report.run.teacher.saved_calls
     assert report.run.teacher.attempts <= prompts * (1.0 if pipeline == "simple" else 0.95)
     check_benchmarks(tmp_path)
 

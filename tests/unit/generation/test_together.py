@@ -18,16 +18,18 @@ from sdg_stream.events import (
 from sdg_stream.generation.together import Together
 
 
-def teacher(calls: int, kept: int = 0) -> TeacherReport:
+def teacher(calls: int, kept: int = 0, repeated: int = 0) -> TeacherReport:
     """The account of a teacher."""
-    return TeacherReport(model="m", api="completions", calls=calls, kept_calls=kept)
+    return TeacherReport(calls=calls, saved_calls=1 + repeated, repeated_calls=repeated, kept_calls=kept)
 
 
-def run_of(*, rows: int = 0, kept: int = 0, blocks: tuple[BlockReport, ...] = ()) -> RunReport:
+def run_of(
+    *, rows: int = 0, kept: int = 0, repeated: int = 0, blocks: tuple[BlockReport, ...] = ()
+) -> RunReport:
     """The account of one run."""
     return RunReport(
         pipeline="p", roots=4, accepted=1, filtered=1, rejected=1, pending=1, roots_with_rejects=1,
-        rows=rows, rejects=2, blocks=blocks, teacher=teacher(9, kept),
+        rows=rows, rejects=2, blocks=blocks, teacher=teacher(9, kept, repeated),
     )  # fmt: skip
 
 
@@ -84,14 +86,15 @@ def test_a_run_counts_once_however_often_it_is_told() -> None:
     assert together.report().roots == 4
 
 
-def test_the_teacher_is_told_once_with_the_calls_that_kept_answers_saved() -> None:
-    """All runs share one; what was kept only the runs know."""
+def test_the_teacher_is_told_once_with_the_calls_that_the_runs_saved() -> None:
+    """All runs share one; what was kept, and found again, only the runs know."""
     together = job(Heard(), teacher(10))
     together.note("tides", "knowledge", run_of(kept=2))
-    together.note("bees", "knowledge", run_of(kept=3))
+    together.note("bees", "knowledge", run_of(kept=3, repeated=4))
     shared = together.report().teacher
     assert shared is not None
-    assert (shared.calls, shared.kept_calls) == (15, 5)
+    assert (shared.calls, shared.kept_calls) == (19, 5)
+    assert (shared.saved_calls, shared.repeated_calls) == (5, 4)
     assert job(Heard()).report().teacher is None
 
 
