@@ -14,6 +14,7 @@ with. The tables go to ``--output``, between two marks; the rest of that file is
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -61,6 +62,7 @@ QUICK = Sizes(
 def main() -> int:
     """Run what is asked for, and write the tables."""
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and drivers are stopped
     sizes = QUICK if options.quick else FULL
     if options.repeats:
         sizes = msgspec.structs.replace(sizes, repeats=options.repeats)
@@ -78,10 +80,10 @@ def main() -> int:
         except NotInstalled as error:
             facts.missing[name] = str(error)
             print(f"{name}: {error}", file=sys.stderr, flush=True)
+    (results / "facts.json").write_bytes(msgspec.json.encode(facts))
     place = Place(results / "work", pythons)
     for case in options.only:
         _run_case(case, place, list(pythons), sizes, records, again=options.again)
-    (results / "facts.json").write_bytes(msgspec.json.encode(facts))
     output: Path = options.output
     text = output.read_text(encoding="utf-8") if output.exists() else "# Results\n"
     output.write_text(put_between(text, render(records, facts)), encoding="utf-8")
@@ -105,11 +107,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(options: argparse.Namespace) -> str:
-    """The command line, as far as it decides what is measured."""
+    """The command line, as far as it decides what is measured; which part of it the tables show."""
     words = ["python", "bench/compare.py", *(["--quick"] if options.quick else [])]
     words += ["--repeats", str(options.repeats)] if options.repeats else []
-    for option, chosen, names in (("--only", options.only, CASES), ("--tools", options.tools, TOOLS)):
-        words += [option, *chosen] if list(chosen) != [*names] else []
     return " ".join(words)
 
 
