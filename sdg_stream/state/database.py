@@ -114,8 +114,6 @@ class Database:
             self._connection = self._connect(f"{path.absolute().as_uri()}?mode=rw")
             try:
                 self._connection.execute("pragma journal_mode=wal").fetchone()
-                # What a transaction frees again is never written then: a quarter of the journal's CPU time.
-                self._connection.execute("pragma cache_spill=off")
                 self._connection.execute(f"pragma wal_autocheckpoint={CHECKPOINT_PAGES}")
                 self._check_known()
                 self._connection.executescript(f"begin; {schema} commit;")
