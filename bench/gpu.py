@@ -5,18 +5,16 @@
     python bench/gpu.py --endpoint-url http://host:8000/v1             # a server that runs already
     python bench/gpu.py --any-device --model tiny --prompt-tokens 64 --output-tokens 16 --levels 1,4
 
-Starts vLLM, or else the server of transformers, with a real architecture and random weights (nothing is asked
-of a hub), and measures three things on it: a sweep with synthetic prompts; a pipeline of four stages at the
-concurrency that the sweep recommends; a plain closed loop that asks the pipeline's own prompts again at that
-concurrency. One JSON line at the end. *Share* is the pipeline's output tokens a second, over its whole run
-with its journal and its drain, by the best of the sweep; the *steady* one leaves out a tenth of the run at
-either end. ``--write`` adds an entry to the results. Without a GPU it says so and ends with 1.
+Starts vLLM, or else the server of transformers, with a real architecture and random weights (nothing is
+asked of a hub), and runs ``bench --pipeline`` on it with four stages that take every reply: a sweep with the
+prompts of the first stage, the pipeline at the concurrency that the sweep recommends, and a plain closed loop
+that asks the pipeline's own prompts again. One JSON line at the end, with bench's report in it. ``--write``
+adds an entry to the results. Without a GPU it says so and ends with 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import platform
 import shlex
@@ -30,7 +28,7 @@ from pathlib import Path
 import anyio
 import gpu_servers
 import msgspec
-from gpu_pipeline import STAGES, run_pipeline
+from gpu_pipeline import write_pipeline, write_rows
 from gpu_report import Result, entry, with_entry
 from random_model import MODELS
 
@@ -50,6 +48,7 @@ NO_GPU = (
 def main() -> int:
     """Measure, print, write."""
     options = _parser().parse_args()
+    options.venvs = options.venvs.resolve()
     hardware = gpu_servers.gpu()
     if not (hardware or options.endpoint_url or options.any_device):
         print(f"bench/gpu.py: {NO_GPU}", file=sys.stderr)
@@ -89,56 +88,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-concurrency", type=int, default=1024)
     parser.add_argument("--duration", type=float, default=20.0, help="seconds of each window")
     parser.add_argument("--warmup", type=float, default=5.0, help="seconds before each window")
-    parser.add_argument(
-        "--pipeline-seconds", type=float, default=120.0, help="about as long as the pipeline runs"
-    )
+    parser.add_argument("--rows", type=int, default=10_000, help="of the pipeline's input")
     parser.add_argument("--write", action="store_true", help="add an entry to the results")
     parser.add_argument("--results", type=Path, default=HERE / "RESULTS.md")
     return parser
 
 
 async def _measure(options: argparse.Namespace, hardware: str, folder: Path) -> Result:
-    """All three measurements."""
+    """Run ``bench`` on the server."""
     size = TokenShape(prompt=options.prompt_tokens, output=options.output_tokens)
+    pipeline, rows = write_pipeline(folder, size), write_rows(folder / "rows.jsonl", options.rows, size)
     async with _server(options, folder) as server:
-        bench = _Bench(server, options, folder)
-        flight = ["--concurrency", options.levels] if options.levels else []
-        flight += ["--max-concurrency", str(options.max_concurrency)]
-        tokens = ["--prompt-tokens", str(size.prompt), "--output-tokens", str(size.output)]
-        sweep = await bench.run("sweep.json", *tokens, *flight)
-        chosen = sweep.recommended_concurrency
-        if chosen is None:
-            raise gpu_servers.NoServer("the sweep found nothing that succeeded")
-        level = next(level for level in sweep.levels if level.concurrency == chosen)
-        rows = math.ceil(level.requests_per_s * options.pipeline_seconds / len(STAGES))
-        run, prompts, api = await run_pipeline(
-            server.url,
-            folder,
-            rows=max(rows, 2 * chosen),
-            size=size,
-            concurrency=chosen,
-            model=server.model or None,
-            api_key=os.environ.get("OPENAI_API_KEY"),
-        )
-        asked = ["--prompts", str(prompts), "--api", api, "--concurrency", str(chosen)]
-        ceiling = (await bench.run("ceiling.json", *asked)).best
-    whole, steady = (getattr(rates, sweep.unit) for rates in (run.whole, run.steady))
+        words = ["bench", "--endpoint-url", server.url, "--pipeline", str(pipeline), "--input", str(rows)]
+        words += ["--limit", str(options.rows)]
+        words += ["--model-id", server.model] if server.model else []
+        words += ["--concurrency", options.levels] if options.levels else []
+        words += ["--max-concurrency", str(options.max_concurrency)]
+        words += ["--duration", str(options.duration), "--warmup", str(options.warmup)]
+        report = await _bench(words, folder / "bench.json")
+    if report.pipeline is None:
+        raise gpu_servers.NoServer("the pipeline was not run: the sweep recommends no concurrency")
+    typed = shlex.join(["python", "-m", "sdg_stream", *words])
     return Result(
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         hardware=hardware or "no GPU on the machine that measured",
-        server=server.about or f"{sweep.setup.server or 'unknown server'}, {sweep.setup.model}",
+        server=server.about or f"{report.setup.server or 'unknown server'}, {report.setup.model}",
         versions=_versions(),
-        commands=tuple(_shown([server.command, *bench.commands], server, folder)),
-        unit=sweep.unit,
-        recommended=chosen,
-        best=sweep.best,
-        levels=sweep.levels,
-        pipeline=run,
-        share=whole / sweep.best,
-        steady_share=steady / sweep.best,
-        ceiling=ceiling,
-        steady_by_ceiling=steady / ceiling if ceiling else 0.0,
-        warnings=sweep.warnings,
+        commands=tuple(_shown([server.command, typed], server, folder)),
+        report=report,
     )
 
 
@@ -148,7 +125,7 @@ async def _server(options: argparse.Namespace, folder: Path) -> AsyncIterator[gp
     if options.endpoint_url:
         yield gpu_servers.Server(command="", url=options.endpoint_url, model=options.model_id or "", about="")
         return
-    python = gpu_servers.install(options.venvs.resolve() / "vllm") if options.install else options.python
+    python = gpu_servers.install(options.venvs / "vllm") if options.install else options.python
     server = gpu_servers.prepare(
         folder / "model", kind=options.server, model=options.model, python=python, more=options.server_options
     )
@@ -156,27 +133,14 @@ async def _server(options: argparse.Namespace, folder: Path) -> AsyncIterator[gp
         yield server
 
 
-class _Bench:
-    """Runs ``python -m sdg_stream bench`` on the server."""
-
-    def __init__(self, server: gpu_servers.Server, options: argparse.Namespace, folder: Path) -> None:
-        self.commands: list[str] = []
-        self._folder = folder
-        times = ["--duration", str(options.duration), "--warmup", str(options.warmup)]
-        model = ["--model-id", server.model] if server.model else []
-        self._options = ["bench", "--endpoint-url", server.url, *model, *times]
-
-    async def run(self, name: str, *more: str) -> BenchReport:
-        """Run it, and read what it wrote."""
-        file = self._folder / name
-        words = [*self._options, *more]
-        self.commands.append(shlex.join(["python", "-m", "sdg_stream", *words]))
-        command = [sys.executable, "-m", "sdg_stream", *words, "--json", str(file)]
-        environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
-        done = await anyio.run_process(command, stdout=sys.stderr, stderr=None, env=environment, check=False)
-        if done.returncode:
-            raise gpu_servers.NoServer(f"bench ended with {done.returncode}")
-        return msgspec.json.decode(file.read_bytes(), type=BenchReport)
+async def _bench(words: Sequence[str], file: Path) -> BenchReport:
+    """Run ``python -m sdg_stream bench``, and read what it wrote."""
+    command = [sys.executable, "-m", "sdg_stream", *words, "--json", str(file)]
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    done = await anyio.run_process(command, stdout=sys.stderr, stderr=None, env=environment, check=False)
+    if done.returncode:
+        raise gpu_servers.NoServer(f"bench ended with {done.returncode}")
+    return msgspec.json.decode(await anyio.Path(file).read_bytes(), type=BenchReport)
 
 
 def _versions() -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
-from gpu_pipeline import STAGES, PipelineRun
+from gpu_pipeline import STAGES
 
-from sdg_stream.loadtest.results import Level
+from sdg_stream.loadtest.levels import Level
+from sdg_stream.loadtest.pipeline_results import PipelineNumbers
+from sdg_stream.loadtest.results import BenchReport
 
 __all__ = ["Result", "entry", "with_entry"]
 
 BEGIN, END = "<!-- gpu: begin -->", "<!-- gpu: end -->"
-HEADING = (
-    "## On a GPU\n\nMade by `bench/gpu.py`, which says what is measured. Share: output tokens a second of a "
-    "pipeline of four stages by the best of the sweep."
-)
+HEADING = "## On a GPU\n\nMade by `bench/gpu.py`, which says what is measured."
 COLUMNS = (
     "in flight",
     "requests/s",
@@ -27,15 +26,12 @@ COLUMNS = (
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was measured; rates are in ``unit``.
+    """Everything that was measured.
 
     Attributes:
         hardware: as nvidia-smi tells it.
         server: name and version, model.
         commands: what was run.
-        best: of the sweep.
-        share: of the whole pipeline run by the best; ``steady_share`` of its middle.
-        ceiling: a plain closed loop with the pipeline's prompts; ``steady_by_ceiling`` is the middle by it.
     """
 
     date: str
@@ -43,16 +39,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     server: str
     versions: str
     commands: tuple[str, ...]
-    unit: str
-    recommended: int
-    best: float
-    levels: tuple[Level, ...]
-    pipeline: PipelineRun
-    share: float
-    steady_share: float
-    ceiling: float
-    steady_by_ceiling: float
-    warnings: tuple[str, ...]
+    report: BenchReport
 
 
 def with_entry(text: str, part: str) -> str:
@@ -67,28 +54,39 @@ def with_entry(text: str, part: str) -> str:
 
 def entry(result: Result) -> str:
     """A result as Markdown."""
-    unit = "output tokens/s" if result.unit == "output_tokens_per_s" else "requests/s"
-    run = result.pipeline
-    whole, steady = (getattr(rates, result.unit) for rates in (run.whole, run.steady))
+    report = result.report
     lines = [
         f"### {result.date}: {result.server}",
         f"{result.hardware}; {result.versions}.",
-        (
-            f"A pipeline of {len(STAGES)} stages got **{result.share:.1%}** of the best plain throughput, "
-            f"{result.steady_share:.1%} of it in its middle: {whole:,.0f} and {steady:,.0f} of "
-            f"{result.best:,.0f} {unit}. The same prompts in a plain closed loop gave {result.ceiling:,.0f}; "
-            f"of that the middle is {result.steady_by_ceiling:.1%}."
-        ),
-        (
-            f"{run.rows:,} rows, {run.accepted:,} accepted, {run.calls:,} calls in {run.seconds:.0f} s, "
-            f"{run.concurrency} in flight as recommended; {run.prompt_tokens_mean:.0f} tokens a prompt, "
-            f"{run.output_tokens_mean:.0f} a reply."
-        ),
-        _table(result.levels),
-        *(f"Warning: {words}." for words in result.warnings),
+        *(_pipeline(report, report.pipeline) if report.pipeline else ()),
+        _table(report.levels),
+        *(f"Warning: {words}." for words in report.warnings),
         "```sh\n" + "\n".join(result.commands) + "\n```",
     ]
     return "\n\n".join(lines)
+
+
+def _pipeline(report: BenchReport, run: PipelineNumbers) -> Iterator[str]:
+    """What the pipeline got, and why it was not more."""
+    whole = run.output_tokens_per_s
+    words = f"A pipeline of {len(STAGES)} stages made {whole:,.0f} output tokens/s over its whole run"
+    if report.unit == "output_tokens_per_s" and report.best:
+        words += f", **{whole / report.best:.1%}** of the {report.best:,.0f} that are the best of the sweep"
+    ceiling = run.ceiling
+    if ceiling and ceiling.ratio is not None:
+        words += (
+            f". While all slots were taken it made {ceiling.steady_output_tokens_per_s:,.0f}, "
+            f"**{ceiling.ratio:.1%}** of what a plain closed loop with the same prompts did "
+            f"({ceiling.plain.output_tokens_per_s:,.0f})"
+        )
+    yield f"{words}."
+    calls = max(1, run.calls)
+    yield (
+        f"{run.roots:,} rows, {run.accepted:,} accepted, {run.calls:,} calls in {run.seconds:.0f} s, "
+        f"{run.concurrency} in flight as recommended; {run.prompt_tokens / calls:.0f} tokens a prompt, "
+        f"{run.output_tokens / calls:.0f} a reply; teacher idle {run.idle.fraction:.1%} of its slot time, "
+        f"drain tail {run.drain_tail.share:.1%} of the run."
+    )
 
 
 def _table(levels: Sequence[Level]) -> str:
