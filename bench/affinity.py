@@ -110,7 +110,7 @@ async def measure(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "judge.yaml"
         file.write_text(PIPELINE)
-        pipeline = sdg.Pipeline.load(file)
+        pipeline = sdg.Pipeline.load(file, allow_paths=[pipelines_dir()])
         async with sdg.connect(urls, concurrency=concurrency, affinity=affinity) as teacher:
             for url in urls:
                 await anyio.to_thread.run_sync(_fetch, url, "reset", "POST")

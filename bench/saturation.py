@@ -163,7 +163,7 @@ async def _run(
         }
         for n in range(count)
     ]
-    pipeline = sdg.Pipeline.load(file)
+    pipeline = sdg.Pipeline.load(file, allow_paths=[pipelines_dir()])
     async with sdg.connect(url, concurrency=concurrency) as client:
         teacher = Watching(client)
         await anyio.to_thread.run_sync(_reset, url)  # forget the probe
