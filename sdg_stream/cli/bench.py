@@ -87,7 +87,7 @@ class _Bench(Command, click.Group):
     "--warmup", type=click.FloatRange(min=0), default=3.0, metavar="SECONDS", help="Before it, at least."
 )
 @click.option(
-    "--repeat", type=click.IntRange(min=1), default=1, metavar="N", help="Measure everything N times."
+    "--repeat", type=click.IntRange(min=1), default=1, metavar="N", help="Measure each level N times."
 )
 @click.option(
     "--stream/--no-stream", default=True, help="Streamed replies, for times to the first and between tokens."

@@ -12,6 +12,7 @@ sampling of Wegman, analysed by Flajolet, "On adaptive sampling", Computing 43, 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -81,29 +82,29 @@ class PromptSample:
         self._most_bytes = most_bytes
         self._share = 1.0
         self._bytes = 0
-        self._kept: list[Request] = []
+        self._kept: list[tuple[float, Request]] = []
 
-    def add(self, request: Request) -> None:
-        """One more request has come by."""
+    def add(self, request: Request, moment: float = 0.0) -> None:
+        """One more request has come by, at a moment."""
         if _place(request.root) >= self._share:
             return
-        self._kept.append(request)
+        self._kept.append((moment, request))
         self._bytes += _size(request)
         while len(self._kept) > self._most or self._bytes > self._most_bytes:
             self._halve()
 
     def _halve(self) -> None:
-        if len({request.root for request in self._kept}) == 1:  # of one root alone no part can be taken
-            self._bytes -= _size(self._kept.pop())
+        if len({request.root for _, request in self._kept}) == 1:  # of one root alone no part can be taken
+            self._bytes -= _size(self._kept.pop()[1])
             return
         self._share /= 2
-        left = [request for request in self._kept if _place(request.root) < self._share]
+        left = [item for item in self._kept if _place(item[1].root) < self._share]
         self._kept = left or self._kept[:1]
-        self._bytes = sum(map(_size, self._kept))
+        self._bytes = sum(_size(request) for _, request in self._kept)
 
-    def requests(self) -> list[Request]:
-        """Those that were kept, in the order in which they came."""
-        return list(self._kept)
+    def requests(self, begin: float = -math.inf, end: float = math.inf) -> list[Request]:
+        """Those that were kept and came between two moments, in the order in which they came."""
+        return [request for moment, request in self._kept if begin <= moment <= end]
 
 
 class CallLog:
@@ -202,7 +203,8 @@ class WatchedTeacher:
         call.answered = True
         call.prompt_tokens, call.output_tokens = completion.prompt_tokens, completion.completion_tokens
         if call.flights:
-            log.sample.add(Request(request.shape, request.prompt, request.depth, request.root, request.path))
+            kept = Request(request.shape, request.prompt, request.depth, request.root, request.path)
+            log.sample.add(kept, call.ended)
         return completion
 
 

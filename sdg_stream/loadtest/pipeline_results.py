@@ -85,8 +85,8 @@ class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
         steady_output_tokens_per_s: of the pipeline in them.
         ratio: that, divided by the plain loop's; 1 means that the engine costs nothing. None if not known.
         noise: relative standard error of it, as far as the scatter of replies makes one.
-        whole_ratio: the same for the whole run, from start to the last row.
-        kept_prompts: requests that the plain loop had; of whole roots, if not all could be kept.
+        whole_ratio: the same for the whole run, from start to the last row, whose calls are another mixture.
+        kept_prompts: requests that the plain loop had: those of the steady part, or of some of its roots.
         times: how often it sent each, salted differently each time.
     """
 

@@ -2,9 +2,10 @@
 
 First the pipeline runs, with a run directory in a folder that is removed. Rows are begun for four times the
 length of a window and then finished, so that nothing is cut; only if that takes five times as long again is
-the run stopped. Then a closed loop asks a sample of the very requests that the run made, at the same
-concurrency over the same transport: what the server gives to a client that has nothing else to do. All
-prompts are salted, anew for each of these: else the server's prefix cache would make what comes later faster.
+the run stopped. Then a closed loop asks a sample of the very requests that the run made while all slots were
+taken, at the same concurrency over the same transport: what the server gives to a client that has nothing
+else to do. All prompts are salted, anew for each of these: else the server's prefix cache would make what
+comes later faster.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 import math
 import secrets
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from ..abc import Request
 from ..errors import ConfigError, OutputError
 from ..events import Notice
 from ..pipeline import Pipeline
@@ -154,7 +157,8 @@ class PipelineTrial:
 
     async def _ceiling(self, ran: Ran, concurrency: int) -> Ceiling | None:
         """The plain loop beside the run; None if the run was answered nothing."""
-        requests = ran.log.sample.requests()
+        busy, steady = busy_of(ran.log.calls, concurrency), _steady_rate(ran, concurrency)
+        requests = _asked(ran, busy) if steady else ran.log.sample.requests()
         if not requests:
             return None
         questions = fresh_questions(requests, "the pipeline's own", stream=False)
@@ -168,8 +172,7 @@ class PipelineTrial:
         plain = level_of(loaded, workers, workers * questions.choices)
         plain_scatter = scatter(loaded.samples, loaded.begin, loaded.end, _UNIT)
         plain = msgspec.structs.replace(plain, noise=plain_scatter / math.sqrt(max(1, plain.completed)))
-        busy = busy_of(ran.log.calls, concurrency)
-        steady, best = _steady_rate(ran, concurrency), plain.output_tokens_per_s
+        best = plain.output_tokens_per_s
         inside = sum(_in_steady(sample.ended, busy) for sample in samples)
         return Ceiling(
             plain=plain,
@@ -209,6 +212,14 @@ def _steady_rate(ran: Ran, slots: int) -> float:
     if busy.full_from is None or busy.full_to is None or ended < _TURNOVERS * slots:
         return 0.0
     return rates(samples_of(calls), busy.full_from, busy.full_to).output_tokens_per_s
+
+
+def _asked(ran: Ran, busy: Busy) -> Sequence[Request]:
+    """The requests of the steady part: blocks ask in another proportion there than at start and end."""
+    sample = ran.log.sample
+    if busy.full_from is None or busy.full_to is None:
+        return sample.requests()
+    return sample.requests(busy.full_from, busy.full_to) or sample.requests()
 
 
 def _whole_rate(ran: Ran) -> float:
@@ -279,14 +290,17 @@ def _numbers(
 
 
 def _projected(ran: Ran, busy: Busy, idle: Idle, slots: int, size: int) -> Projection:
+    doubts = ""
+    if busy.full_to is None:
+        doubts += "; hours as if all slots were in use, which they never were"
+    if any(block.duplicates for block in ran.report.blocks):
+        doubts += "; it does not know that drop_duplicates lets fewer through the more has come before"
     return projection(
         sums_of(ran.log.calls, ran.accepted, ran.settled),
         size,
         slots=slots * busy.utilisation,
         extra=(idle.start + idle.drain_tail + idle.end) * ran.seconds,
-        method=""
-        if busy.full_to is not None
-        else "; hours as if all slots were in use, which they never were",
+        method=doubts,
     )
 
 

@@ -10,6 +10,7 @@ from ..errors import ConfigError, RecordError
 from ..events import Event, RecordRejected
 from ..io.jsonl import JsonlSource
 from ..pipeline import Pipeline
+from .call_log import PromptSample
 
 __all__ = ["Recorder", "record_prompts"]
 
@@ -17,18 +18,19 @@ RECORDED = "recorded"
 
 
 class Recorder:
-    """Implements :class:`~sdg_stream.abc.Teacher`: keeps each request and answers none.
-
-    Attributes:
-        requests: what it was asked, in order.
-    """
+    """Implements :class:`~sdg_stream.abc.Teacher`: keeps a sample of requests and answers none."""
 
     def __init__(self, model: str, api: Api, max_model_len: int | None = None) -> None:
         self.model = model
         self.api: Api = api
         self.max_model_len = max_model_len
         self.slots = 64
-        self.requests: list[Request] = []
+        self._sample = PromptSample()
+
+    @property
+    def requests(self) -> list[Request]:
+        """What was kept of what it was asked, in order; all of it, unless that is too much."""
+        return self._sample.requests()
 
     async def complete(self, request: Request) -> Completion:
         """Keep the request.
@@ -36,7 +38,7 @@ class Recorder:
         Raises:
             RecordError: always; so no block behind the first one sees the record.
         """
-        self.requests.append(request)
+        self._sample.add(request)
         raise RecordError(RECORDED, "kept for a load test, not asked")
 
 
@@ -57,9 +59,10 @@ async def record_prompts(
     async with pipeline.stream(JsonlSource(rows, limit=limit), recorder, order="input", hook=keep) as results:
         async for _ in results:
             pass
-    if not recorder.requests:
+    requests = recorder.requests
+    if not requests:
         why = f": {rejects[0].message}" if rejects else ""
         raise ConfigError(f"no row of {rows} reaches a block of {pipeline.name} that asks{why}")
-    first = min(request.depth for request in recorder.requests)
-    found = [request for request in recorder.requests if request.depth == first]
+    first = min(request.depth for request in requests)
+    found = [request for request in requests if request.depth == first]
     return sorted(found, key=lambda request: (request.root, request.path))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from canary import CANARY
-from command_line import PROMPT, sdg
+from command_line import COMMAND, PROMPT, Lines, environment, sdg
 from test_bench_command import QUICK, teacher
 
 pytestmark = pytest.mark.anyio
@@ -78,6 +80,24 @@ async def test_few_rows_are_measured_and_told(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "8 input rows did not keep 64 in flight for long enough to compare" in done.stdout
     assert "the run directory costs" in done.stdout
+
+
+async def test_ctrl_c_in_the_run_leaves_the_sweep_and_no_folder(tmp_path: Path) -> None:
+    """Exit 130; what was swept is shown and written, without numbers of the pipeline."""
+    write_project(tmp_path, rows=500)
+    (tmp_path / "runs").mkdir()
+    async with teacher(tmp_path, "--slots", "2", "--latency", "fixed", "--latency-seconds", "0.05") as url:
+        command = [*COMMAND, "bench", "--endpoint-url", url, *QUICK, "--model-family", "mixtral"]
+        command += ["--concurrency", "2", "--pipeline", "p.yaml", "--input", "in.jsonl"]
+        command += ["--output-dir", "runs", "--json", "b.json"]
+        async with await anyio.open_process(command, cwd=tmp_path, env=environment()) as process:
+            with anyio.fail_after(30):
+                await Lines(process).until_word("rows are begun")
+                process.send_signal(signal.SIGINT)
+                assert await process.wait() == 130
+    report = json.loads((tmp_path / "b.json").read_text())
+    assert (report["interrupted"], report["pipeline"], len(report["levels"])) == (True, None, 1)
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 @pytest.mark.parametrize(

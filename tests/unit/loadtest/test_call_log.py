@@ -71,9 +71,10 @@ def test_a_sample_keeps_whole_roots_within_its_bounds() -> None:
 def test_a_sample_is_bounded_in_bytes_too() -> None:
     """Also where a single root asks for more than it may take."""
     sample = PromptSample(most_bytes=1000)
-    for _ in range(50):
-        sample.add(request(0, "x" * 100))
+    for moment in range(50):
+        sample.add(request(0, "x" * 100), moment)
     assert len(sample.requests()) == 10
+    assert len(sample.requests(2, 4)) == 3
     for root in range(50):
         sample.add(request(root, "x" * 100))
     assert 1 <= len(sample.requests()) <= 10

@@ -154,7 +154,7 @@ async def test_a_trial_puts_everything_together(tmp_path: Path) -> None:
     assert found.ceiling is not None
     assert found.ceiling.ratio is not None
     assert found.ceiling.ratio > 0
-    assert found.ceiling.kept_prompts == 18
+    assert 9 < found.ceiling.kept_prompts <= 18
     assert found.projection is not None
     assert found.projection.calls.value == pytest.approx(1800)
     assert found.projection.rows.low is not None
