@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -190,15 +191,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", choices=[*BUDGETS], nargs="+", default=[*BUDGETS])
     parser.add_argument("--quick", action="store_true", help="smaller and fewer runs")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {RESULTS.name}")
+    parser.add_argument("--write", action="store_true", help="put the table into the results")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="the results")
     options = parser.parse_args()
+    load = os.getloadavg()[0]
     found = []
     for name in options.only:
         found.append(measured(name, quick=options.quick))
         print(json.dumps({key: value for key, value in found[-1].items() if value is not None}), flush=True)
     if options.write:
-        text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Results\n"
-        RESULTS.write_text(put_between(text, table(found)), encoding="utf-8")
+        output: Path = options.output
+        text = output.read_text(encoding="utf-8") if output.exists() else "# Results\n"
+        output.write_text(put_between(text, table(found, load, quick=options.quick)), encoding="utf-8")
     return 0 if all(line["holds"] for line in found) else 1
 
 
@@ -206,19 +210,25 @@ def measured(name: str, *, quick: bool) -> dict[str, Any]:
     """One budget beside what is found."""
     budget = BUDGETS[name]
     command = budget.quick if quick else budget.command
-    value, low, high, beside = budget.read(lines_of(command))
-    return {
+    line = {
         "budget": name,
         "what": budget.what,
         "at_least" if budget.least else "at_most": budget.limit,
         "aim": budget.aim,
         "unit": budget.unit or None,
-        "measured": round(value, 4),
-        "spread": None if low == high else [round(low, 4), round(high, 4)],
-        "beside": beside or None,
-        "holds": budget.holds(value),
+        "measured": None,
+        "spread": None,
+        "beside": None,
+        "holds": False,
         "command": f"python bench/{command}",
     }
+    try:
+        value, low, high, beside = budget.read(lines_of(command))
+    except RuntimeError as error:  # the others are to be measured all the same
+        return {**line, "beside": str(error)}
+    spread = None if low == high else [round(low, 4), round(high, 4)]
+    holds = budget.holds(value)
+    return {**line, "measured": round(value, 4), "spread": spread, "beside": beside or None, "holds": holds}
 
 
 @cache
@@ -229,20 +239,22 @@ def lines_of(command: str) -> Lines:
         [sys.executable, str(HERE / script), *arguments], check=False, stdout=subprocess.PIPE, text=True
     )
     if done.returncode not in (0, 1) or not done.stdout:
-        raise RuntimeError(f"{command}: exit code {done.returncode}")
+        raise RuntimeError(f"the benchmark failed with exit code {done.returncode}")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def table(found: Lines) -> str:
-    """The part of the results between the marks."""
-    return "\n".join([BEGIN, *_table_lines(found), END])
+def table(found: Lines, load: float, *, quick: bool) -> str:
+    """The part of the results between the marks; ``load`` is how busy the machine was before."""
+    command = f"python bench/budgets.py{' --quick' if quick else ''} --write"
+    return "\n".join([BEGIN, *_table_lines(found, command, load), END])
 
 
-def _table_lines(found: Lines) -> Iterator[str]:
+def _table_lines(found: Lines, command: str, load: float) -> Iterator[str]:
     yield "## Budgets"
     yield ""
-    yield f"{datetime.now(UTC):%Y-%m-%d}, {machine()}. Made by `python bench/budgets.py --write`:"
-    yield "medians, and the lowest and highest of the runs where there are several."
+    yield f"{datetime.now(UTC):%Y-%m-%d}, {machine()}. Made by `{command}`:"
+    yield "medians, and the lowest and highest of the runs where there are several. The load average of the"
+    yield f"machine was {load:.1f} when it began; above 0.5, times are too long."
     yield ""
     yield "| what | budget | measured | holds | command |"
     yield "|---|---|---|---|---|"
@@ -252,7 +264,7 @@ def _table_lines(found: Lines) -> Iterator[str]:
         limit = f"{sign} {_shown(number)} {line['unit'] or ''}".strip()
         if line["aim"] is not None:
             limit += f" (aim {_shown(line['aim'])})"
-        value = f"{_shown(line['measured'])}"
+        value = "nothing" if line["measured"] is None else _shown(line["measured"])
         if line["spread"] is not None:
             value += f" ({' to '.join(map(_shown, line['spread']))})"
         value += f"; {line['beside']}" if line["beside"] else ""
