@@ -244,8 +244,8 @@ BOUND = "makespan / bound"
 CASES = {
     "zero": Case(
         "Client ceiling at zero latency",
-        "A server that answers at once; prompts of 2 kB, one call a row, rows written to a file. instructlab-sdg "
-        "packs 256 prompts into one call; all others make one call a prompt.",
+        "A server that answers at once; prompts of 2 kB, one call a row, rows written to a file. "
+        "instructlab-sdg packs 256 prompts into one HTTP call; all others make a call for each prompt.",
         zero,
         "calls_per_s",
         "calls/s",

@@ -28,7 +28,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
         imports: what is imported before anything can be done.
         help: arguments to Python for the help of its command line; None if it has none for generation.
         client: a bare client, which is a ceiling and does not do what the others do.
-        fast: cases in which it makes more than a thousand calls a second, so that measuring takes more of them.
+        fast: cases in which it makes more than a thousand calls a second: measuring it takes more calls.
         settings: by case; ``"*"`` is for the others.
         unable: by case, why it cannot do it.
     """
