@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import statistics
@@ -41,6 +42,8 @@ MAX_TOKENS = 64
 PROMPTS, PROMPT_WORDS = 4000, 60
 WARMUP, COOLDOWN = 3, 3
 OTHER = 0.03  # relative; numbers that differ by more are told
+SCATTER = {"fixed": 0.0, "lognormal": 0.95}  # of a reply's seconds, relative: sqrt(exp(sigma**2) - 1)
+SURE = 2.0  # standard errors
 SMALL_MS = 3.0  # times that differ by less than this are even: these are other programs' turns on the CPU
 
 Numbers = dict[str, float]
@@ -54,7 +57,7 @@ WHY: Mapping[tuple[str, str], str] = {
         "aiperf",
         "latency_p50",
     ): "it ends at the last text; ours, and its http_req_duration, at the reply's end",
-    ("aiperf", "latency_p99"): "as latency_p50",
+    ("aiperf", "latency_p99"): "as latency_p50, and its client reads the end later (http_req_duration_p99)",
     ("aiperf", "first_token_p50"): LATE,
     ("guidellm", "first_token_p50"): LATE,
     ("guidellm", "latency_p50"): "its client reads the end of a reply later, having more to do for each",
@@ -89,7 +92,8 @@ def main() -> None:
             for level, numbers in levels.items():
                 line = {"case": case, "tool": tool, "in_flight": level, "runs": options.repeat, **numbers}
                 print(json.dumps(line), flush=True)
-        for words in differences(case, medians):
+        requests = options.seconds * options.repeat / SERVICE_SECONDS
+        for words in differences(case, medians, requests):
             print(words, flush=True)
 
 
@@ -104,8 +108,8 @@ def make_environment(place: Path, requirement: str) -> None:
     done.write_text(requirement, encoding="utf-8")
 
 
-def differences(case: str, medians: Mapping[str, Mapping[int, Numbers]]) -> Iterator[str]:
-    """In words, what others say otherwise than ``bench``."""
+def differences(case: str, medians: Mapping[str, Mapping[int, Numbers]], requests: float) -> Iterator[str]:
+    """In words, what others say otherwise than ``bench``; ``requests`` were measured for each one in flight."""
     ours = medians.get("bench", {})
     for tool, levels in medians.items():
         for level, numbers in levels.items():
@@ -114,7 +118,10 @@ def differences(case: str, medians: Mapping[str, Mapping[int, Numbers]]) -> Iter
                 if tool == "bench" or name == "in_flight_mean" or not mine or _even(name, value, mine):
                     continue
                 why = WHY.get((tool, name), "no reason is known")
-                if "_per_s" in name:
+                chance = SURE * SCATTER[case] * math.sqrt(2 / (requests * level))
+                if abs(value / mine - 1) < chance:
+                    why = f"lengths scatter, so that two windows differ by up to {chance:.0%} by chance"
+                elif "_per_s" in name:
                     why = f"by its own count it had {numbers['in_flight_mean']:.1f} requests in flight"
                 yield f"{case}, {level} in flight: {tool}'s {name} is {value / mine - 1:+.1%} of ours: {why}"
 
