@@ -44,6 +44,7 @@ WARMUP, COOLDOWN = 3, 3
 OTHER = 0.03  # relative; numbers that differ by more are told
 SCATTER = {"fixed": 0.0, "lognormal": 0.95}  # of a reply's seconds, relative: sqrt(exp(sigma**2) - 1)
 SURE = 2.0  # standard errors
+FEW = 1000  # requests, of which ten are above the 99th percentile
 SMALL_MS = 3.0  # times that differ by less than this are even: these are other programs' turns on the CPU
 
 Numbers = dict[str, float]
@@ -109,7 +110,13 @@ def make_environment(place: Path, requirement: str) -> None:
 
 
 def differences(case: str, medians: Mapping[str, Mapping[int, Numbers]], requests: float) -> Iterator[str]:
-    """In words, what others say otherwise than ``bench``; ``requests`` were measured for each one in flight."""
+    """In words, what others say otherwise than ``bench``.
+
+    Args:
+        case: kind of server.
+        medians: by tool and level.
+        requests: that were measured for each one in flight, about.
+    """
     ours = medians.get("bench", {})
     for tool, levels in medians.items():
         for level, numbers in levels.items():
@@ -121,6 +128,8 @@ def differences(case: str, medians: Mapping[str, Mapping[int, Numbers]], request
                 chance = SURE * SCATTER[case] * math.sqrt(2 / (requests * level))
                 if abs(value / mine - 1) < chance:
                     why = f"lengths scatter, so that two windows differ by up to {chance:.0%} by chance"
+                elif "p99" in name and SCATTER[case] and requests * level < FEW:
+                    why = f"a 99th percentile of {requests * level:.0f} lengths that scatter is chance"
                 elif "_per_s" in name:
                     why = f"by its own count it had {numbers['in_flight_mean']:.1f} requests in flight"
                 yield f"{case}, {level} in flight: {tool}'s {name} is {value / mine - 1:+.1%} of ours: {why}"
