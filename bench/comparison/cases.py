@@ -196,7 +196,10 @@ def crash(place: Place, tool: Tool, sizes: Sizes) -> Account:
 
         place.job(tool, "crash", teacher.url, ASK, ask_rows(count), sizes.limit, kill_when=half_way)
         killed = teacher.settled()
-        done = place.job(tool, "crash", teacher.url, ASK, ask_rows(count), sizes.limit, again=True)
+        try:
+            done = place.job(tool, "crash", teacher.url, ASK, ask_rows(count), sizes.limit, again=True)
+        except Cannot as error:
+            raise Cannot(f"when run again, it {error}") from error
         stats = teacher.stats()
     return {
         "repeated": stats["repeated_prompts"],

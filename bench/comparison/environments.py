@@ -69,6 +69,7 @@ def quiet_environment(home: Path) -> dict[str, str]:
         "NEMO_TELEMETRY_ENABLED": "false",
         "ANONYMIZED_TELEMETRY": "false",
         "DO_NOT_TRACK": "1",
+        "COLUMNS": "400",  # what they say is not broken into lines
         "CURATOR_DISABLE_RICH_DISPLAY": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }

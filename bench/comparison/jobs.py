@@ -78,9 +78,13 @@ def run_process(
     finally:
         _kill_group(process.pid)
         code = process.wait()
+    out_text, err_text = (
+        (folder / name).read_text(encoding="utf-8", errors="replace").replace(str(folder), "FOLDER")
+        for name in ("stdout", "stderr")
+    )
     return Outcome(
-        line=_last_json((folder / "stdout").read_text(errors="replace").replace(str(folder), "FOLDER")),
-        said=_last_words((folder / "stderr").read_text(errors="replace"), folder),
+        line=_last_json(out_text),
+        said=_last_words(f"{out_text}\n{err_text}"),
         seconds=seconds,
         code=code if in_time else None,
         tree_mb=scale.stop() if scale else 0.0,
@@ -105,10 +109,10 @@ def _last_json(text: str) -> dict[str, Any]:
     return {}
 
 
-def _last_words(text: str, folder: Path) -> str:
-    """The last line about something wrong, without colours and paths."""
-    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text).replace(str(folder), "FOLDER")
-    lines = [line.strip() for line in re.split(r"[\r\n]", plain)]
+def _last_words(text: str) -> str:
+    """The last line about something wrong, without colours; our own lines are JSON."""
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+    lines = [line.strip() for line in re.split(r"[\r\n]", plain) if not line.startswith("{")]
     for telling in TELLING:
         found = [line for line in lines if telling.search(line)]
         if found:
