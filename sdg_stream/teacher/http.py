@@ -231,9 +231,7 @@ async def _read(reply: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
-async def _read_stream(
-    reply: aiohttp.ClientResponse, seen: Callable[[bytes], None] | None
-) -> HttpReply:
+async def _read_stream(reply: aiohttp.ClientResponse, seen: Callable[[bytes], None] | None) -> HttpReply:
     """A streamed reply as if it had not been streamed."""
     streamed = StreamedReply(MAX_BODY)
     async for piece in reply.content.iter_any():

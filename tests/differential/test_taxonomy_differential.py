@@ -37,11 +37,16 @@ class TwoChunks:
     def __init__(self) -> None:
         self._chunks = list(CHUNKS)
 
+    name = "two chunks"
+
     async def chunks(self, document: Document) -> AsyncGenerator[str, None]:
         """The chunks, once."""
         chunks, self._chunks = self._chunks, []
         for chunk in chunks:
             yield chunk
+
+    async def aclose(self) -> None:
+        """Nothing was started."""
 
 
 class Read:
