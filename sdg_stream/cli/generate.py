@@ -9,17 +9,20 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from .option_lists import MAX_REJECT_RATE
 from .options import (
     CONTEXT,
     Command,
     FilePath,
     allow_path_option,
+    chunk_options,
     job_keep_options,
     pick,
     pipeline_options,
     plugins_option,
     screen_options,
     settings_option,
+    taxonomy_options,
     teacher_options,
 )
 from .typed import again, api_key, notes
@@ -61,48 +64,9 @@ node failed, no row was accepted, or too many rejects; 4 teacher unusable;
     metavar="NAME|DIR",
     help="simple, full, llama, a name in the data directories, or a folder with the three pipeline files.",
 )
-@click.option(
-    "--chunker",
-    type=click.Choice(["auto", "markdown", "docling"]),
-    default="auto",
-    help="What cuts documents; auto is docling if it is installed and a tokenizer is named.",
-)
-@click.option(
-    "--chunk-tokens",
-    type=click.IntRange(min=16),
-    default=500,
-    metavar="N",
-    help="Tokens of the longest chunk, with its headings.",
-)
-@click.option(
-    "--tokenizer",
-    type=FilePath,
-    metavar="PATH",
-    help="Counts them: a tokenizer.json, a model's folder with one, or a GGUF file; estimated without.",
-)
-@click.option(
-    "--docling-models",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    show_default="as models/config.yaml in the data directories says",
-    help="docling's models, which it needs for PDF; nothing is downloaded.",
-)
 @click.option("--system-prompt", metavar="TEXT", help="For every training row, instead of the default one.")
-@click.option(
-    "--yaml-rules", type=FilePath, metavar="FILE", help="yamllint configuration instead of the default."
-)
-@click.option(
-    "--allow-local-repos",
-    is_flag=True,
-    help="Documents may also come from git repositories on this machine, not only from https://...",
-)
-@click.option(
-    "--documents-cache",
-    type=FilePath,
-    metavar="DIR",
-    show_default="sdg-stream/documents in the user's cache folder",
-    help="Where commits with documents are kept once they are fetched.",
-)
+@taxonomy_options
+@chunk_options
 @click.option("--date-suffix", metavar="TEXT", help="End of all names; else the time of the first start.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=42, metavar="N", help="Of everything that is chosen."
@@ -112,13 +76,7 @@ node failed, no row was accepted, or too many rejects; 4 teacher unusable;
     default=True,
     help="Mix so that one row may come twice while another is left out, or each as often as any other.",
 )
-@click.option(
-    "--max-reject-rate",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    metavar="R",
-    help="Exit with 3 when a larger share of the samples has rejects.",
-)
+@MAX_REJECT_RATE
 @plugins_option
 @allow_path_option
 @settings_option

@@ -13,7 +13,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .option_lists import BENCHED, INPUT, JOB_KEEP, KEEP, LIMITS, PIPELINE, PROBED, SCREEN, TEACHER, Options
+from .option_lists import (
+    BENCHED,
+    CHUNKS,
+    INPUT,
+    JOB_KEEP,
+    KEEP,
+    LIMITS,
+    PIPELINE,
+    PROBED,
+    SCREEN,
+    TAXONOMY,
+    TEACHER,
+    Options,
+)
 
 if TYPE_CHECKING:
     from ..config.yaml import Document
@@ -25,6 +38,7 @@ __all__ = [
     "FilePath",
     "allow_path_option",
     "bench_options",
+    "chunk_options",
     "endpoint_options",
     "input_options",
     "job_keep_options",
@@ -35,6 +49,7 @@ __all__ = [
     "plugins_option",
     "screen_options",
     "settings_option",
+    "taxonomy_options",
     "teacher_options",
 ]
 
@@ -143,6 +158,20 @@ def job_keep_options(function: F) -> F:
 def input_options(function: F) -> F:
     """What becomes of odd input rows."""
     for option in reversed(INPUT):
+        function = option(function)
+    return function
+
+
+def taxonomy_options(function: F) -> F:
+    """How qna.yaml files are checked, and where their documents come from."""
+    for option in reversed(TAXONOMY):
+        function = option(function)
+    return function
+
+
+def chunk_options(function: F) -> F:
+    """How documents are cut."""
+    for option in reversed(CHUNKS):
         function = option(function)
     return function
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from .option_lists import MAX_REJECT_RATE
 from .options import (
     CONTEXT,
     Command,
@@ -46,13 +47,7 @@ cannot be gone on with; 7 stopped at a budget; 130 interrupted; 143 terminated;
     default="input",
     help="Rows in the order of the input, or as they are finished.",
 )
-@click.option(
-    "--max-reject-rate",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    metavar="R",
-    help="Exit with 3 when a larger share of the input rows has rejects.",
-)
+@MAX_REJECT_RATE
 @click.option("--provenance", is_flag=True, help="Add to each row where it comes from and what it cost.")
 @input_options
 @plugins_option

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .options import CONTEXT, Command, FilePath, settings_option
+from .options import CONTEXT, Command, FilePath, chunk_options, settings_option, taxonomy_options
 
 if TYPE_CHECKING:
     from ..errors import Problem
@@ -38,24 +38,7 @@ def _reading_options(function: F) -> F:
     options = (
         click.argument("folder", metavar="TAXONOMY", type=FilePath),
         click.option("--base", default="empty", metavar="REF", help=_BASE_HELP),
-        click.option(
-            "--yaml-rules",
-            type=FilePath,
-            metavar="FILE",
-            help="yamllint configuration instead of the default.",
-        ),
-        click.option(
-            "--allow-local-repos",
-            is_flag=True,
-            help="Documents may also come from git repositories on this machine, not only from https://...",
-        ),
-        click.option(
-            "--documents-cache",
-            type=FilePath,
-            metavar="DIR",
-            show_default="sdg-stream/documents in the user's cache folder",
-            help="Where commits with documents are kept once they are fetched.",
-        ),
+        taxonomy_options,
         settings_option,
     )
     for option in reversed(options):
@@ -115,34 +98,7 @@ def diff(folder: Path, base: str) -> None:
     metavar="DIR",
     help="Where the folder preprocessed_DATE is made.",
 )
-@click.option(
-    "--chunker",
-    type=click.Choice(["auto", "markdown", "docling"]),
-    default="auto",
-    help="What cuts documents into chunks. 'docling' gives the chunks of InstructLab's library and needs"
-    " sdg-stream[docling] and --tokenizer; 'auto' is docling if it has both, else markdown.",
-)
-@click.option(
-    "--docling-models",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    show_default="as models/config.yaml in the data directories says",
-    help="docling's models, which it needs for PDF; nothing is downloaded.",
-)
-@click.option(
-    "--chunk-tokens",
-    type=click.IntRange(min=16),
-    default=500,
-    metavar="N",
-    help="Tokens of the longest chunk that documents are cut into, with its headings.",
-)
-@click.option(
-    "--tokenizer",
-    type=FilePath,
-    metavar="PATH",
-    help="Counts them: a tokenizer.json, a model's folder with one, or a GGUF file. Without it they are"
-    " estimated, within 15 % for European languages and code, 40 % for others.",
-)
+@chunk_options
 def samples(
     output_dir: Path,
     chunker: ChunkerKind,
