@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -205,8 +206,10 @@ class Start:
 
     def _remove_empty(self, runs: LeafRuns) -> None:
         empty = sorted(name for name, report in runs.reports.items() if not report.rows)
-        for name in empty:
-            self._generated(name).unlink(missing_ok=True)
+        for name in self._leaves:
+            with suppress(FileNotFoundError):
+                if not self._generated(name).stat().st_size:
+                    self._generated(name).unlink()
         if empty:
             words = f"leaf nodes without a single row: {', '.join(empty)}"
             self._notice("empty_leaf", words)
