@@ -17,6 +17,6 @@ def test_startup_bench_prints_one_line_of_json() -> None:
     )
     (line,) = done.stdout.splitlines()
     result = json.loads(line)
-    assert set(result["cases"]) == {"python", "import", "help"}
+    assert set(result["cases"]) == {"python", "import", "help", "first_row"}
     assert done.returncode == (0 if result["ok"] else 1)
     assert result["cases"]["help"]["budget"] == 0.2
