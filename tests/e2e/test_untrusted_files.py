@@ -236,13 +236,19 @@ def unsafe(text: str) -> list[str]:
                 and node.value.id in {"yaml", "torch"}
             ):
                 found.append(f"{node.lineno}: {node.value.id}.load")
-        elif isinstance(node, ast.keyword) and node.arg in UNSAFE_WORDS:
+        elif isinstance(node, ast.keyword) and node.arg in UNSAFE_WORDS and not _is_refusal(node):
             found.append(f"{node.value.lineno}: {node.arg}")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in UNSAFE_WORDS:
             found.append(f"{node.lineno}: {node.value}")
         bad = (UNSAFE_MODULES | UNSAFE_ATTRIBUTES) & set(names)
         found += [f"{getattr(node, 'lineno', 0)}: {name}" for name in sorted(bad)]
     return found
+
+
+def _is_refusal(keyword: ast.keyword) -> bool:
+    """``trust_remote_code=False`` and ``allow_pickle=False`` say that it must not be."""
+    refused = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+    return refused and keyword.arg in {"trust_remote_code", "allow_pickle"}
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: file.relative_to(ROOT).as_posix())
