@@ -95,7 +95,8 @@ class FilterByValueBlock(RowBlock["FilterByValueBlock.Config"]):
             value = columns[self._column]
         except KeyError:
             raise missing_column((self._column,), columns) from None
-        if self._dtype is not None:
+        dtype = self._dtype
+        if dtype is not None and type(value) is not dtype:
             value = self._converted(columns, value)
         test = self._test
         try:

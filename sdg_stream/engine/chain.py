@@ -22,6 +22,8 @@ __all__ = ["Chain", "OnReject", "Seen", "Step", "dedup_step", "drop_step", "row_
 
 KEPT_KEYS = 32_768  # of settled roots: more than can be on their way to where they are looked up
 OnReject: TypeAlias = Callable[[Record, BlockStats, RecordError, Columns | None], None]
+_Steps: TypeAlias = list[tuple[Callable[[Columns], Iterable[Columns]], BlockStats, bool, "_Steps"]]
+"""Steps in order: what each does, whose counters it moves, whether it counts, and the steps behind it."""
 
 
 class Step:
@@ -147,47 +149,51 @@ class Chain:
     """
 
     def __init__(self, steps: list[Step], roots: Mapping[int, RootState], on_reject: OnReject) -> None:
-        self._steps = [(step.apply, step.stats, step.counts) for step in steps]
+        self._steps: _Steps = []
+        for step in reversed(steps):
+            rest = self._steps
+            self._steps = [(step.apply, step.stats, step.counts, rest), *rest]
         self._seen = [step.seen for step in steps if step.seen is not None]
         self._roots = roots
         self._on_reject = on_reject
 
     def run(self, columns: Columns, record: Record) -> list[Columns]:
         """All that comes of one record's columns; rejects are reported for ``record``."""
-        batch = [columns]
         if not self._steps:
-            return batch
+            return [columns]
         tally = self._roots[record.root].tally
         for seen in self._seen:
             seen.root = record.root
-        for apply, stats, counts in self._steps:
-            results: list[Columns] = []
+        return self._follow(self._steps, columns, record, tally)
+
+    def _follow(self, steps: _Steps, columns: Columns, record: Record, tally: list[int]) -> list[Columns]:
+        """Take columns through steps. Nearly always a step makes one record of one: no list is gathered."""
+        for apply, stats, counts, rest in steps:
             slot = stats.slot
-            for item in batch:
-                before = len(results)
-                try:
-                    results.extend(apply(item))
-                except RecordError as error:
-                    del results[before:]
-                    if not counts:
-                        stats.records_out -= 1
-                        tally[slot + 1] -= 1
-                    self._on_reject(record, stats, error, item)
-                except Exception as bug:
-                    bug.add_note(f"in block {stats.name!r} ({stats.type}), root {record.root}")
-                    raise
-                else:
-                    if len(results) == before:
-                        self._ended(stats, tally, duplicate=not counts)
+            try:
+                results = [*apply(columns)]
+            except RecordError as error:
+                results = []
+                if not counts:
+                    stats.records_out -= 1
+                    tally[slot + 1] -= 1
+                self._on_reject(record, stats, error, columns)
+            except Exception as bug:
+                bug.add_note(f"in block {stats.name!r} ({stats.type}), root {record.root}")
+                raise
+            else:
+                if not results:
+                    self._ended(stats, tally, duplicate=not counts)
+            come = len(results)
             if counts:
-                stats.records_in += len(batch)
-                stats.records_out += len(results)
-                tally[slot] += len(batch)
-                tally[slot + 1] += len(results)
-            if not results:
-                return results
-            batch = results
-        return batch
+                stats.records_in += 1
+                stats.records_out += come
+                tally[slot] += 1
+                tally[slot + 1] += come
+            if come != 1:
+                return [end for result in results for end in self._follow(rest, result, record, tally)]
+            columns = results[0]
+        return [columns]
 
     @staticmethod
     def _ended(stats: BlockStats, tally: list[int], *, duplicate: bool) -> None:
