@@ -41,7 +41,7 @@ FULL = Sizes(
     many_slow=1_500,
     memory=(1_000, 10_000, 100_000),
     crash=2_000,
-    refusals=800,
+    refusals=2_400,
     limit=60.0,
 )
 QUICK = Sizes(
