@@ -5,8 +5,8 @@
 
 Each case runs in a process of its own, on uvloop, warmed up once. One JSON line a case: microseconds of CPU
 an operation (all threads of the process, so that a busy machine matters less), median and spread of the
-repeats, and operations a second on one core. Prompts and rows are of 2 kB. ``lean_call`` asks the canned
-server of bench/transport.py, 64 in flight; ``teacher_call`` has a double instead of a network.
+repeats, and operations a second on one core. Prompts and rows are of 2 kB. ``lean_call`` asks
+bench/canned.py, 64 in flight; ``teacher_call`` has a double instead of a network.
 """
 
 from __future__ import annotations

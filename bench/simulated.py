@@ -1,4 +1,4 @@
-"""Servers in processes of their own, for benchmarks: mostly the simulated teacher."""
+"""Servers in processes of their own, for benchmarks: the simulated teacher, and one that answers at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from canned import REPLY
+
+__all__ = ["apart", "canned_teacher", "served", "simulated_teacher"]
+
+CANNED = Path(__file__).with_name("canned.py")
 
 ALL_CPUS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
 
@@ -31,6 +38,11 @@ def apart(*, first: bool = False) -> Iterator[None]:
 def simulated_teacher(*options: str) -> AbstractContextManager[str]:
     """The base URL of ``sdg-stream simulate`` with these options, on a free port; stopped at the end."""
     return served([sys.executable, "-m", "sdg_stream", "simulate", "--port", "0", *options])
+
+
+def canned_teacher(reply: str = REPLY) -> AbstractContextManager[str]:
+    """The base URL of a server that gives this reply at once to everything; stopped at the end."""
+    return served([sys.executable, "-P", str(CANNED), reply])
 
 
 @contextmanager

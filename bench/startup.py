@@ -4,9 +4,8 @@
 
 Each case runs N times (default 20) in a fresh process, after one run that warms the file cache, the cases
 taking turns so that a busy machine hits all alike. ``first_row`` is the time from the command to a whole row
-in the output, on a server that answers at once (the canned one of bench/transport.py). One JSON line:
-seconds, median and quartiles; ``ok`` is whether the medians are within their budgets. The exit code is 1 if
-one is not.
+in the output, on a server that answers at once (bench/canned.py). One JSON line: seconds, median and
+quartiles; ``ok`` is whether the medians are within their budgets. The exit code is 1 if one is not.
 """
 
 from __future__ import annotations

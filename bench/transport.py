@@ -8,20 +8,18 @@ retry loop, admission and decoding; ``pipeline`` renders 2 kB prompts, parses th
 ``whole`` does that as the command ``run`` does, from a file, with run directory (journal, call cache) and
 plain progress, sampled (``greedy``: at temperature 0). They alternate in one process. The server runs in
 another one, on a CPU of its own where there are two, and answers at once. The ``simulated`` teacher reads
-each prompt, and so is the slower of the two; the ``canned`` server does not, so that the client is what is
-measured. One JSON line a case, medians over the repeats: calls a second, the client's CPU in ms a call, and
-both relative to the bare loop on the same server.
+each prompt, and so is the slower of the two; the ``canned`` server does not (bench/canned.py), so that the
+client is what is measured. One JSON line a case, medians over the repeats: calls a second, the client's CPU
+in ms a call, and both relative to the bare loop on the same server.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import io
 import json
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -32,7 +30,8 @@ from typing import Any
 import aiohttp
 import anyio
 import orjson
-from simulated import apart, served, simulated_teacher
+from canned import MODEL
+from simulated import apart, canned_teacher, simulated_teacher
 
 import sdg_stream as sdg
 from sdg_stream.abc import Backend, CallShape, Request
@@ -42,7 +41,6 @@ from sdg_stream.teacher.client import TeacherClient
 from sdg_stream.teacher.http import AiohttpBackend
 from sdg_stream.teacher.lean import LeanBackend
 
-MODEL = "simulated-teacher"
 DOCUMENT = "word " * 380
 BACKENDS: dict[str, Callable[[], Backend]] = {"aiohttp": AiohttpBackend, "lean": LeanBackend}
 PIPELINE = """
@@ -192,11 +190,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=8000)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        anyio.run(serve_canned, backend_options={"use_uvloop": True})
-        return
     for server in options.server:
         found = compare(server, options.case, options.calls, options.concurrency, options.repeat)
         for line in lines(server, found):
@@ -258,54 +252,7 @@ def running(server: str) -> AbstractContextManager[str]:
     """A server in a process of its own; its URL."""
     if server == "simulated":
         return simulated_teacher("--latency", "zero", "--reply", REPLY)
-    return served([sys.executable, __file__, "--serve"])
-
-
-class Canned(asyncio.Protocol):
-    """Answers every POST with the same completion, every GET with the list of models."""
-
-    def connection_made(self, transport: Any) -> None:
-        """Begin."""
-        self._transport = transport
-        self._data = b""
-
-    def data_received(self, data: bytes) -> None:
-        """Answer each whole request."""
-        self._data += data
-        while b"\r\n\r\n" in self._data:
-            head, _, rest = self._data.partition(b"\r\n\r\n")
-            _, found, length = head.lower().partition(b"content-length:")
-            size = int(length.partition(b"\r\n")[0]) if found else 0
-            if len(rest) < size:
-                return
-            self._data = rest[size:]
-            self._transport.write(MODELS if head.startswith(b"GET") else COMPLETION)
-
-
-def canned(body: Any) -> bytes:
-    """A reply as uvicorn would send it."""
-    data = orjson.dumps(body)
-    head = "HTTP/1.1 200 OK\r\ndate: Sun, 22 Nov 2026 12:00:00 GMT\r\nserver: canned\r\n"
-    return f"{head}content-length: {len(data)}\r\ncontent-type: application/json\r\n\r\n".encode() + data
-
-
-MODELS = canned({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
-COMPLETION = canned(
-    {
-        "id": "cmpl-1",
-        "object": "text_completion",
-        "model": MODEL,
-        "choices": [{"index": 0, "text": REPLY, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 400, "completion_tokens": 16, "total_tokens": 416},
-    }
-)
-
-
-async def serve_canned() -> None:
-    """Answer until terminated."""
-    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0, backlog=4096)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
-    await server.serve_forever()
+    return canned_teacher(REPLY)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache
 
 import msgspec
+from canned import REPLY
 
 from sdg_stream.simulator.settings import Fault, FaultRule, SimulatorSettings
 
@@ -24,7 +25,6 @@ MANY_SLOTS = 512
 POISON = 999_983
 POISONED_ROWS = 100
 FEW = 2  # rows: the closing statistics of a tool cannot do with one
-REPLY = "It is a short reply, always the same."
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):

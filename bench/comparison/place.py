@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 from urllib.request import urlopen
 
 import msgspec
+from canned import MODEL
 from driving import Job, Stage
-from simulated import served
+from simulated import canned_teacher, served
 
 from sdg_stream.simulator.settings import SimulatorSettings
 
@@ -91,7 +92,7 @@ class Place:
 
     def canned(self) -> AbstractContextManager[str]:
         """The URL of a server that answers at once."""
-        return served([sys.executable, "-P", str(HERE / "canned.py")])
+        return canned_teacher()
 
     @contextmanager
     def teacher(self, settings: SimulatorSettings) -> Iterator[Teacher]:
@@ -150,7 +151,7 @@ class Place:
         output = self._folder / "output.jsonl"
         job = Job(
             url=url,
-            model="simulated-teacher",
+            model=MODEL,
             input=str(given),
             output=str(output),
             folder=str(self._folder / "state"),
