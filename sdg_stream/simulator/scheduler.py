@@ -105,9 +105,16 @@ class Scheduler:
         open_seconds = sum(max(0.0, now - max(s.start_at, self._reset_at)) for s in self._running)
         return self._busy + open_seconds
 
+    @property
+    def written_tokens(self) -> int:
+        """Tokens of replies since the last reset, as they are written: those of unfinished replies, too."""
+        now = self._clock()
+        return round(self._written + sum(self._tokens_until(now, sequence) for sequence in self._running))
+
     def reset(self) -> None:
         """Count from here on, and forget prefixes; what is running goes on."""
         self._busy = 0.0
+        self._written = 0.0
         self._reset_at = self._clock()
         self._prefix_cache.clear()
         self.max_running = self.running
@@ -196,6 +203,15 @@ class Scheduler:
         work = self._running.pop(sequence)
         self.kv_tokens -= _cache_tokens(work, sequence)
         self._busy += max(0.0, at - max(sequence.start_at, self._reset_at))
+        self._written += self._tokens_until(at, sequence)
+
+    def _tokens_until(self, at: float, sequence: Sequence) -> float:
+        """How many tokens of a reply have been written at a time, evenly from its first to its last one."""
+        seconds = sequence.finish_at - sequence.first_token_at
+        if seconds <= 0.0:
+            return float(sequence.tokens) if at >= sequence.finish_at >= self._reset_at else 0.0
+        begun = max(sequence.first_token_at, self._reset_at)
+        return sequence.tokens * max(0.0, min(at, sequence.finish_at) - begun) / seconds
 
 
 def _cache_tokens(work: Work, sequence: Sequence) -> int:

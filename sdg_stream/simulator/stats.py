@@ -173,7 +173,7 @@ def render_metrics(settings: SimulatorSettings, counters: Counters, scheduler: S
         ("prefix_cache_queries_total", "counter", scheduler.prefix_queries),
         ("prefix_cache_hits_total", "counter", scheduler.prefix_hits),
         ("prompt_tokens_total", "counter", counters.prompt_tokens),
-        ("generation_tokens_total", "counter", counters.completion_tokens),
+        ("generation_tokens_total", "counter", scheduler.written_tokens),
     )
     lines = ["# These are the metrics of a simulation: no model runs here."]
     for name, kind, value in values:

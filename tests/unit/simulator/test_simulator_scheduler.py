@@ -120,6 +120,36 @@ def test_an_abort_frees_slots_and_queue_at_once() -> None:
     assert scheduler.kv_tokens == 0
 
 
+def test_tokens_count_as_they_are_written() -> None:
+    """Half of a reply counts half-way, a reply given up as far as it came; a reset begins at zero."""
+    clock = Clock()
+    scheduler = scheduler_of(
+        clock, latency="tokens", slots=8, prefill_tokens_per_s=1.0, decode_tokens_per_s=10.0
+    )
+    given_up, kept = work_of(0, prompt="abcd", tokens=40), work_of(0, prompt="efgh", tokens=40)
+    submit(scheduler, clock, [given_up, kept])  # the first token after one and two seconds
+    written = []
+    for now in (0.5, 1.0, 3.0):
+        clock.run(until=now)
+        written.append(scheduler.written_tokens)
+    assert written == [0, 0, 20 + 10]
+    scheduler.abort(given_up)
+    clock.run(until=4.0)
+    assert scheduler.written_tokens == 20 + 20
+    scheduler.reset()
+    clock.run()
+    assert scheduler.written_tokens == 20
+
+
+def test_replies_without_latency_count_when_they_end() -> None:
+    """On a server that answers at once all tokens are written."""
+    clock = Clock()
+    scheduler = scheduler_of(clock, latency="zero", slots=8)
+    submit(scheduler, clock, [work_of(0, tokens=7), work_of(0, tokens=5)])
+    clock.run()
+    assert scheduler.written_tokens == 12
+
+
 def test_prompts_are_read_once_and_shared_beginnings_not_again() -> None:
     """N choices share one reading; a second prompt with the same beginning is read from where it differs."""
     clock = Clock()
