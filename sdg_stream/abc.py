@@ -47,6 +47,7 @@ __all__ = [
     "Source",
     "SourceItem",
     "Teacher",
+    "TeacherWrapper",
 ]
 
 
@@ -77,6 +78,34 @@ class Teacher(Protocol):
             RecordError: this request will not be answered; the record ends.
             TeacherUnusable: no request will be answered; the run ends.
         """
+
+
+class TeacherWrapper:
+    """Base of a teacher that has another one make its calls; what it does not say itself, the other one does.
+
+    A subclass adds :meth:`Teacher.complete`.
+    """
+
+    def __init__(self, teacher: Teacher) -> None:
+        self._teacher = teacher
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._teacher, name)
+
+    @property
+    def model(self) -> str:
+        """The other teacher's."""
+        return self._teacher.model
+
+    @property
+    def api(self) -> Api:
+        """The other teacher's."""
+        return self._teacher.api
+
+    @property
+    def slots(self) -> int:
+        """The other teacher's."""
+        return self._teacher.slots
 
 
 class HttpReply(msgspec.Struct, gc=False):

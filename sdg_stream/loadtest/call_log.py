@@ -17,12 +17,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from hashlib import blake2b
-from typing import Any
 
 import anyio
 import msgspec
 
-from ..abc import Api, HttpReply, Request, Teacher
+from ..abc import HttpReply, Request, Teacher, TeacherWrapper
 from ..calls import Completion
 from ..teacher.http import AiohttpBackend
 from ..teacher.lean import LeanBackend
@@ -159,7 +158,7 @@ class CallLog:
 _CURRENT: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
-class WatchedTeacher:
+class WatchedTeacher(TeacherWrapper):
     """Implements :class:`~sdg_stream.abc.Teacher`: notes each call and has another one make it.
 
     Attributes:
@@ -167,27 +166,9 @@ class WatchedTeacher:
     """
 
     def __init__(self, teacher: Teacher, log: CallLog) -> None:
+        super().__init__(teacher)
         self.salt = ""
-        self._teacher = teacher
         self._log = log
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._teacher, name)
-
-    @property
-    def model(self) -> str:
-        """The teacher's."""
-        return self._teacher.model
-
-    @property
-    def api(self) -> Api:
-        """The teacher's."""
-        return self._teacher.api
-
-    @property
-    def slots(self) -> int:
-        """The teacher's."""
-        return self._teacher.slots
 
     async def complete(self, request: Request) -> Completion:
         """Make the call; see :class:`~sdg_stream.abc.Teacher` for what is raised."""

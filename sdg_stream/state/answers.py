@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from sqlite3 import Connection
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import anyio
 import msgspec
 import orjson
 
-from ..abc import Teacher
-from ..calls import Api, Choice, Completion, Halt, Request
+from ..abc import Teacher, TeacherWrapper
+from ..calls import Choice, Completion, Halt, Request
 from ..errors import Halted
 from ..events import TeacherReport
 from .database import Database
@@ -108,7 +108,7 @@ def _completion(reply: bytes | str) -> Completion:
     return Completion([Choice(*choice) for choice in choices], *rest)
 
 
-class RememberingTeacher:
+class RememberingTeacher(TeacherWrapper):
     """A teacher as the blocks of one run see it: what was answered before is not asked again.
 
     Args:
@@ -131,8 +131,8 @@ class RememberingTeacher:
         *,
         answered: bool = False,
     ) -> None:
+        super().__init__(teacher)
         self.halt = Halt()
-        self._teacher = teacher
         self._tell: Callable[[bytes], None] = getattr(teacher, "answered_before", lambda _: None)
         self._told: set[bytes] = set()
         if answered:
@@ -142,24 +142,6 @@ class RememberingTeacher:
         self._asked: dict[int, dict[str, int]] = {}
         self._kept = 0
         self._repeated = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._teacher, name)
-
-    @property
-    def model(self) -> str:
-        """The teacher's."""
-        return self._teacher.model
-
-    @property
-    def api(self) -> Api:
-        """The teacher's."""
-        return self._teacher.api
-
-    @property
-    def slots(self) -> int:
-        """The teacher's."""
-        return self._teacher.slots
 
     async def complete(self, request: Request) -> Completion:
         """Find the answer, or make the call; see :class:`~sdg_stream.abc.Teacher` for what is raised."""
