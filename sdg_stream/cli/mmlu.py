@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
 import click
@@ -40,11 +39,12 @@ def mmlu(rows: Path, task_name: str, output_dir: Path, date_suffix: str | None, 
     Rows that hold no question with four options, or whose answer is none of A to D, are left out. The task
     file names the dataset as DIR is given here: give an absolute one to use it from anywhere.
     """
+    from ..generation.dated_suffix import dated_suffix
     from ..mixing.benchmark import write_benchmark
     from ..mixing.row_files import read_sound_rows
     from ..observe.text import clean, plural
 
-    suffix = date_suffix or datetime.now().isoformat(timespec="seconds").replace(":", "_")
+    suffix = date_suffix or dated_suffix()
     report = write_benchmark(read_sound_rows(rows), task_name, output_dir, suffix)
     if as_json:
         import msgspec

@@ -109,10 +109,10 @@ def samples(
 ) -> None:
     """Write the samples of each leaf node of TAXONOMY to a JSONL file: what the pipelines take as input."""
     from contextlib import aclosing
-    from datetime import datetime
 
     from ..config.data_dirs import data_dirs
     from ..errors import ConfigError
+    from ..generation.dated_suffix import dated_suffix
     from ..observe.text import one_line, plural
     from ..taxonomy.chunkers import make_chunker
     from ..taxonomy.preprocess import preprocess
@@ -123,8 +123,7 @@ def samples(
     found = _read(**options)
     if not found.leaf_nodes:
         raise ConfigError(f"{options['folder']}: no leaf node has changed since {options['base']!r}")
-    date = datetime.now().astimezone().strftime("%Y-%m-%dT%H_%M_%S")
-    folder = output_dir / f"preprocessed_{date}"
+    folder = output_dir / f"preprocessed_{dated_suffix()}"
 
     async def write() -> Preprocessed:
         async with aclosing(cutter):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from ..state.differences import differences, render
 from ..state.directory import RunLock
 from ..state.keep import Keep
 from ..version import __version__
+from .dated_suffix import dated_suffix
 from .report import GenerationReport
 
 __all__ = ["Job", "JobFile", "choose"]
@@ -195,19 +195,8 @@ def _suffixes(output_dir: Path) -> list[str]:
 
 
 def _new_suffix(output_dir: Path) -> str:
-    """The time, or the first second behind it whose name is not taken."""
-    time = _time()
-    while Job(output_dir, _as_suffix(time)).folder.exists():
-        time += timedelta(seconds=1)
-    return _as_suffix(time)
-
-
-def _as_suffix(time: datetime) -> str:
-    return time.isoformat().replace(":", "_")
-
-
-def _time() -> datetime:
-    return datetime.now().replace(microsecond=0)
+    """The time, so that no other job has it."""
+    return dated_suffix(lambda suffix: Job(output_dir, suffix).folder.exists())
 
 
 def _read(file: Path) -> JobFile | None:

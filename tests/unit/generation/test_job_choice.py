@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import pytest
 
 from sdg_stream.errors import ConfigError, OutputError, RunStateError
 from sdg_stream.events import RunReport
-from sdg_stream.generation import job_file
 from sdg_stream.generation.job_file import Job, JobFile, choose
 from sdg_stream.generation.report import GenerationReport, LeafReport
 from sdg_stream.state.keep import Keep
@@ -168,7 +167,16 @@ def test_the_latest_job_is_gone_on_with(tmp_path: Path) -> None:
 
 def test_two_jobs_of_one_second_have_two_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new job never takes what another one has made."""
-    monkeypatch.setattr(job_file, "_time", lambda: datetime(2024, 7, 25, 15, 59, 59))
+
+    class Stopped(datetime):
+        """A clock that stands still."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            """Always the same."""
+            return cls(2024, 7, 25, 15, 59, 59, tzinfo=tz)
+
+    monkeypatch.setattr("sdg_stream.generation.dated_suffix.datetime", Stopped)
     first = choose(tmp_path, None, FACTS, Keep())
     begun(tmp_path, first.suffix, report=report())
     second = choose(tmp_path, None, CHANGED, Keep())
