@@ -21,11 +21,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from comparison.cases import CASES, Sizes
+from comparison.cases import CASES
 from comparison.environments import NotInstalled, make_environment
 from comparison.place import Account, Cannot, Place
 from comparison.records import Record, Records
 from comparison.report import Facts, machine, put_between, render
+from comparison.runs import Sizes
 from comparison.tools import TOOLS
 
 import sdg_stream as sdg

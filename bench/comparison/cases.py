@@ -1,58 +1,16 @@
-"""The cases: what each tool is asked to do, and what is taken from how it did it.
-
-Each case is a function that makes one run of one tool and returns a flat account of it. ``Cannot`` says in
-words why there is none.
-"""
+"""The cases: what they are called, what is done, and what is taken from how it went."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import msgspec
-from canned import REPLY
 
-from sdg_stream.simulator.settings import Fault, FaultRule, SimulatorSettings
-
-from .place import Account, Cannot, Place
+from . import runs
+from .place import Account, Place
 from .tools import Tool
-from .work import ASK, Expected, ask_rows, chain_rows, chain_stages, expected
 
-__all__ = ["CASES", "Case", "Sizes"]
-
-SLOTS, SECONDS, SIGMA = 64, 0.2, 0.8
-MANY_SLOTS = 512
-POISON = 999_983
-POISONED_ROWS = 100
-FEW = 2  # rows: the closing statistics of a tool cannot do with one
-
-
-class Sizes(msgspec.Struct, frozen=True, kw_only=True):
-    """How large the cases are.
-
-    Attributes:
-        repeats: of each case, the tools taking turns.
-        zero, zero_slow: calls of tools that make more than a thousand a second, and of others.
-        ask: calls at 64 slots.
-        seeds: of the chain.
-        many, many_slow: calls with 512 in flight.
-        memory: rows of each size.
-        crash: calls of the run that is killed half-way.
-        refusals: calls of which one in ten is refused at first.
-        limit: seconds that any one run may take.
-    """
-
-    repeats: int
-    zero: int
-    zero_slow: int
-    ask: int
-    seeds: int
-    many: int
-    many_slow: int
-    memory: tuple[int, ...]
-    crash: int
-    refusals: int
-    limit: float
+__all__ = ["CASES", "Case"]
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -70,7 +28,7 @@ class Case(msgspec.Struct, frozen=True):
 
     title: str
     about: str
-    run: Callable[[Place, Tool, Sizes], Account]
+    run: Callable[[Place, Tool, runs.Sizes], Account]
     value: str
     heading: str
     more_is_better: bool
@@ -79,232 +37,54 @@ class Case(msgspec.Struct, frozen=True):
     also: tuple[str, ...] = ()
 
 
-SLOTTED = SimulatorSettings(
-    latency="lognormal", latency_seconds=SECONDS, latency_sigma=SIGMA, slots=SLOTS, reply=REPLY
-)
-CHAIN = msgspec.structs.replace(SLOTTED, reply=None)
-
-
-@cache
-def _expected(kind: str, count: int) -> Expected:
-    if kind == "chain":
-        return expected(chain_stages(), chain_rows(count), CHAIN)
-    return expected(ASK, ask_rows(count), SLOTTED)
-
-
-def zero(place: Place, tool: Tool, sizes: Sizes) -> Account:
-    """As many calls a second as it can make."""
-    count = sizes.zero if "zero" in tool.fast else sizes.zero_slow
-    with place.canned() as url:
-        done = place.job(tool, "zero", url, ASK, ask_rows(count), sizes.limit)
-    return {
-        "calls_per_s": done.rows / done.seconds,
-        "cpu_ms": 1000 * done.cpu / max(1, done.rows),
-        "rows": done.rows,
-        "asked": count,
-    }
-
-
-def saturation(place: Place, tool: Tool, sizes: Sizes) -> Account:
-    """One stage, long-tailed replies."""
-    known = _expected("ask", sizes.ask)
-    with place.teacher(SLOTTED) as teacher:
-        done = place.job(tool, "saturation", teacher.url, ASK, ask_rows(sizes.ask), sizes.limit)
-        stats = teacher.stats()
-    return {
-        "over_bound": done.seconds / known.bound,
-        "server_over_bound": (stats["last_at"] - stats["first_at"]) / known.bound,
-        "cpu_ms": 1000 * done.cpu / known.calls,
-        "rows": done.rows,
-        "asked": known.rows,
-    }
-
-
-def chain(place: Place, tool: Tool, sizes: Sizes) -> Account:
-    """Four stages with fan-out and filters."""
-    known = _expected("chain", sizes.seeds)
-    with place.teacher(CHAIN) as teacher:
-        rows = chain_rows(sizes.seeds)
-        done = place.job(tool, "chain", teacher.url, chain_stages(), rows, sizes.limit)
-        stats = teacher.stats()
-    return {
-        "over_bound": done.seconds / known.bound,
-        "server_over_bound": (stats["last_at"] - stats["first_at"]) / known.bound,
-        "cpu_ms": 1000 * done.cpu / known.calls,
-        "rows": done.rows,
-        "asked": known.rows,
-    }
-
-
-def inflight(place: Place, tool: Tool, sizes: Sizes) -> Account:
-    """As many in flight as a large server takes."""
-    count = sizes.many if "inflight" in tool.fast else sizes.many_slow
-    settings = SimulatorSettings(latency="fixed", latency_seconds=SECONDS, slots=MANY_SLOTS, reply=REPLY)
-    with place.teacher(settings) as teacher:
-        done = place.job(tool, "inflight", teacher.url, ASK, ask_rows(count), sizes.limit)
-        stats = teacher.stats()
-    return {
-        "share": done.rows / done.seconds / (MANY_SLOTS / SECONDS),
-        "calls_per_s": done.rows / done.seconds,
-        "most_in_flight": stats["max_running"],
-        "cpu_ms": 1000 * done.cpu / max(1, done.rows),
-        "rows": done.rows,
-        "asked": count,
-    }
-
-
-def memory(place: Place, tool: Tool, sizes: Sizes) -> Account:
-    """Peak memory at several sizes; a size that would take too long, judging by the last, is not tried."""
-    found: Account = {}
-    for count, before in zip(sizes.memory, (0, *sizes.memory), strict=False):
-        seconds = found.get(f"seconds_{before}", 0.0)
-        assert isinstance(seconds, float)
-        foreseen = seconds * count / max(1, before)
-        if foreseen > sizes.limit:
-            found[f"mb_{count}"] = f"not tried: about {foreseen:.0f} s at its speed"
-            continue
-        with place.canned() as url:
-            try:
-                done = place.job(tool, "memory", url, ASK, ask_rows(count), sizes.limit, weigh=True)
-            except Cannot as error:
-                found[f"mb_{count}"] = str(error)
-                continue
-        found[f"mb_{count}"] = done.peak_mb
-        found[f"seconds_{count}"] = done.seconds
-    return found
-
-
-def startup(place: Place, tool: Tool, sizes: Sizes) -> Account:
-    """Import, help, and two rows of a teacher that answers at once; each in a fresh process."""
-    found: Account = {"import_s": place.command(tool, ("-c", tool.imports), sizes.limit)}
-    if tool.help is None:
-        found["help_s"] = "no command line for generation"
-    else:
-        found["help_s"] = place.command(tool, tool.help, sizes.limit)
-    with place.canned() as url:
-        found["first_row_s"] = place.job(tool, "startup", url, ASK, ask_rows(FEW), sizes.limit).wall
-    return found
-
-
-def crash(place: Place, tool: Tool, sizes: Sizes) -> Account:
-    """Killed with ``kill -9`` half-way, and run again."""
-    count = sizes.crash
-    with place.teacher(SLOTTED) as teacher:
-
-        def half_way() -> bool:
-            return bool(teacher.stats()["sequences"] >= count // 2)
-
-        place.job(tool, "crash", teacher.url, ASK, ask_rows(count), sizes.limit, kill_when=half_way)
-        killed = teacher.settled()
-        try:
-            done = place.job(tool, "crash", teacher.url, ASK, ask_rows(count), sizes.limit, again=True)
-        except Cannot as error:
-            raise Cannot(f"when run again, it {error}") from error
-        stats = teacher.stats()
-    return {
-        "repeated": stats["repeated_prompts"],
-        "under_way": killed["aborted"],
-        "seconds": done.wall,
-        "rows": done.rows,
-        "asked": count,
-    }
-
-
-def poison(place: Place, tool: Tool, sizes: Sizes) -> Account:
-    """One record whose request is always refused."""
-    settings = msgspec.structs.replace(SLOTTED, poison=f" {POISON}.")
-    rows = [*ask_rows(POISONED_ROWS)]
-    rows[POISONED_ROWS // 3]["number"] = POISON
-    with place.teacher(settings) as teacher:
-        done = place.job(tool, "poison", teacher.url, ASK, rows, sizes.limit, may_fail=True)
-        stats = teacher.stats()
-    return {
-        "rows": done.rows,
-        "times_asked": stats["statuses"].get("400", 0),
-        "exit": "ran out of time" if done.code is None else done.code,
-        "seconds": done.seconds,
-        "said": done.said,
-    }
-
-
-def refusals(place: Place, tool: Tool, sizes: Sizes) -> Account:
-    """One attempt in ten gets a 429 without Retry-After."""
-    known = _expected("ask", sizes.refusals)
-    rule = FaultRule(match="You are a judge", rate=0.1, fault=Fault(status=429))
-    with place.teacher(msgspec.structs.replace(SLOTTED, faults=(rule,))) as teacher:
-        rows = ask_rows(sizes.refusals)
-        done = place.job(tool, "refusals", teacher.url, ASK, rows, sizes.limit, may_fail=True)
-    if done.code is None:
-        raise Cannot(f"did not end within {sizes.limit:.0f} s")
-    return {
-        "over_bound": done.seconds / known.bound if done.rows == known.rows else f"lost rows: {done.said}",
-        "lost": known.rows - done.rows,
-        "seconds": done.seconds,
-    }
-
-
 BOUND = "makespan / bound"
+WORK = {"cpu_ms": "CPU ms a call", "rows": "rows", "asked": "of"}
+BESIDE_BOUND = {"server_over_bound": "first call of the work to last reply / bound", **WORK}
 CASES = {
     "zero": Case(
         "Client ceiling at zero latency",
         "A server that answers at once; prompts of 2 kB, one call a row, rows written to a file. "
         "instructlab-sdg packs 256 prompts into one HTTP call; all others make a call for each prompt.",
-        zero,
+        runs.zero,
         "calls_per_s",
         "calls/s",
         True,
-        {"cpu_ms": "CPU ms a call", "rows": "rows", "asked": "of"},
+        WORK,
         also=("cpu_ms",),
     ),
     "saturation": Case(
         "Saturation: 64 slots, long-tailed replies",
         "One call a row; service times lognormal, mean 200 ms, sigma 0.8. The makespan is the tool's own, "
         "from when it has been imported until its rows are in the file.",
-        saturation,
+        runs.saturation,
         "over_bound",
         BOUND,
         False,
-        {
-            "server_over_bound": "first call of the work to last reply / bound",
-            "cpu_ms": "CPU ms a call",
-            "rows": "rows",
-            "asked": "of",
-        },
+        BESIDE_BOUND,
     ),
     "chain": Case(
         "Four stages with fan-out and filters",
         "Ten questions from a seed in one reply, each judged, answered, judged; the same server.",
-        chain,
+        runs.chain,
         "over_bound",
         BOUND,
         False,
-        {
-            "server_over_bound": "first call of the work to last reply / bound",
-            "cpu_ms": "CPU ms a call",
-            "rows": "rows",
-            "asked": "of",
-        },
+        BESIDE_BOUND,
         repeats=2,
     ),
     "inflight": Case(
         "512 in flight",
         "512 slots, 200 ms a reply: 2,560 calls a second at best.",
-        inflight,
+        runs.inflight,
         "share",
         "share of 2,560 calls/s",
         True,
-        {
-            "calls_per_s": "calls/s",
-            "most_in_flight": "most in slots",
-            "cpu_ms": "CPU ms a call",
-            "rows": "rows",
-            "asked": "of",
-        },
+        {"calls_per_s": "calls/s", "most_in_flight": "most in slots", **WORK},
     ),
     "memory": Case(
         "Peak memory",
         "One call a row at zero latency; the process and its children, shared pages once.",
-        memory,
+        runs.memory,
         "mb_1000",
         "MB at 1,000 rows",
         False,
@@ -316,7 +96,7 @@ CASES = {
         "Start-up",
         "Each in a fresh process: the import, the help of the command line, and a whole job of two rows on a "
         "server that answers at once.",
-        startup,
+        runs.startup,
         "first_row_s",
         "two rows, s",
         False,
@@ -327,7 +107,7 @@ CASES = {
         "Killed half-way and run again",
         "kill -9 when half of the calls are answered; then the same job again in the same folder, as a tool "
         "goes on with one. Calls made again include those that were under way: they had no answer yet.",
-        crash,
+        runs.crash,
         "repeated",
         "calls made again",
         False,
@@ -336,10 +116,10 @@ CASES = {
     ),
     "poison": Case(
         "A poison record",
-        f"{POISONED_ROWS} rows, one of which the server always answers with a 400.",
-        poison,
+        f"{runs.POISONED_ROWS} rows, one of which the server always answers with a 400.",
+        runs.poison,
         "rows",
-        f"rows of {POISONED_ROWS}",
+        f"rows of {runs.POISONED_ROWS}",
         True,
         {"times_asked": "times asked", "exit": "exit code", "seconds": "seconds", "said": "what is said"},
         repeats=1,
@@ -347,7 +127,7 @@ CASES = {
     "refusals": Case(
         "10 % of the attempts get a 429",
         "Without Retry-After, drawn by prompt and attempt, on the server of the saturation case.",
-        refusals,
+        runs.refusals,
         "over_bound",
         BOUND,
         False,
