@@ -138,7 +138,8 @@ class Generation:
             finished = self._nothing_left(job)
             if finished is not None:
                 return finished
-            return await Start(self._prepared, job, teacher, hook).run()
+            start = await in_thread(Start, self._prepared, job, teacher, hook)
+            return await start.run()
         finally:
             with anyio.CancelScope(shield=True):
                 if self._prepared.chunker is not None:

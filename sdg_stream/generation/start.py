@@ -38,7 +38,11 @@ __all__ = ["Start"]
 
 
 class Start:
-    """One start of a job: from documents to training files."""
+    """One start of a job: from documents to training files. Making one blocks.
+
+    Raises:
+        ConfigError: a default recipe has mistakes.
+    """
 
     def __init__(
         self,
@@ -57,12 +61,12 @@ class Start:
         self._keep = msgspec.structs.replace(keep, edited=edited)
         self._content = JobFile(facts=facts_of(prepared, teacher), command=keep.command, edited=edited)
         self._teacher = teacher
-        self._hook = hook
         report = getattr(teacher, "report", lambda: None)
         self._together = Together(f"generate {prepared.pipelines.name}", str(job.output_dir), report, hook)
         self._used: dict[str, LeafFiles] = {}
         self._benchmarks: dict[str, int] = {}
         self._samples: dict[str, SamplesFile] = {}
+        self._files = self._training_files()
 
     async def run(self) -> GenerationReport:
         """Do what is left to do; the lock is held.
@@ -97,7 +101,6 @@ class Start:
 
     def _begin(self) -> None:
         """Remember what is wanted; what an accepted change makes stale goes first."""
-        self._files = self._training_files()
         before = self._job.before
         commits = dict(before.commits) if before is not None else {}
         if before is not None:
