@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from row_pipelines import ONE_ROW
 from simulated import apart
 from transport import DOCUMENT, MODEL, REPLY, running
 
@@ -62,17 +63,6 @@ BODY = json.dumps(
         "usage": {"prompt_tokens": 400, "completion_tokens": 100, "total_tokens": 500},
     }
 ).encode()
-ROWS = """
-version: "1.0"
-blocks:
-  - {name: copy, type: DuplicateColumnsBlock, config: {columns_map: {text: copy}}}
-  - {name: rename, type: RenameColumnsBlock, config: {columns_map: {copy: kept}}}
-  - {name: join, type: CombineColumnsBlock, config: {columns: [text, kept], output_col: both}}
-  - name: keep
-    type: FilterByValueBlock
-    config: {filter_column: score, filter_value: 0, operation: ge, convert_dtype: int}
-  - {name: again, type: DuplicateColumnsBlock, config: {columns_map: {both: more}}, drop_columns: [kept]}
-"""
 
 Body = Callable[[], Awaitable[None]]
 
@@ -260,7 +250,7 @@ async def row_fusion(bench: Bench) -> None:
     """One record through five row blocks in one stage."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.yaml"
-        file.write_text(ROWS)
+        file.write_text(ONE_ROW)
         plan = sdg.Pipeline.load(file).plan()
     [stage] = plan.stages
     RunStats("bench", [planned.stats for planned in plan.blocks])  # gives the blocks their places

@@ -20,21 +20,10 @@ import time
 from pathlib import Path
 
 import anyio
+from row_pipelines import TWO_ROWS
 from simulated import simulated_teacher
 
 import sdg_stream as sdg
-
-ROWS = """
-version: "1.0"
-blocks:
-  - {name: copy, type: DuplicateColumnsBlock, config: {columns_map: {text: copy}}}
-  - {name: rename, type: RenameColumnsBlock, config: {columns_map: {copy: kept}}}
-  - {name: join, type: CombineColumnsBlock, config: {columns: [text, kept], output_col: both}}
-  - name: keep
-    type: FilterByValueBlock
-    config: {filter_column: score, filter_value: 5, operation: ge, convert_dtype: int}
-  - {name: flat, type: FlattenColumnsBlock, config: {var_cols: [text, kept], value_name: v, var_name: k}}
-"""
 
 CALLS = """
 version: "1.0"
@@ -83,7 +72,7 @@ def case_in_a_process(kind: str, count: int) -> float:
 
 def write_files(folder: Path, count: int) -> None:
     """The pipelines and the input."""
-    (folder / "rows.yaml").write_text(ROWS)
+    (folder / "rows.yaml").write_text(TWO_ROWS)
     (folder / "calls.yaml").write_text(CALLS)
     (folder / "prompt.yaml").write_text(PROMPT)
     text = "a sentence of an input row " * 10
