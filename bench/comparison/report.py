@@ -132,7 +132,7 @@ def times_worse(value: float, ours: float, *, more_is_better: bool) -> float | N
 
 
 def _verdict(name: str, case: Case, records: Records) -> str:
-    """Whether we lead the tools, and if not, who does and by how much; and which ceilings are above us."""
+    """Whether we lead the tools, and if not, who does and by how much; which ceilings are above us; why."""
     keys = {case.value: case.heading, **{key: case.columns[key] for key in case.also}}
     behind: list[str] = []
     above: list[str] = []
@@ -143,10 +143,14 @@ def _verdict(name: str, case: Case, records: Records) -> str:
         for tool in ahead(values, more_is_better=more) if OURS in values else []:
             told = f"{tool} {_number(values[tool])} against {_number(values[OURS])} ({heading})"
             (above if TOOLS[tool].client else behind).append(told)
-    words = "sdg_stream leads the tools, or is even with the best."
+    words = ["sdg_stream leads the tools, or is even with the best."]
     if behind:
-        words = f"**sdg_stream does not lead everywhere here.** Better: {'; '.join(behind)}."
-    return f"{words} Ceilings above it: {'; '.join(above)}." if above else words
+        words = [f"**sdg_stream does not lead everywhere here.** Better: {'; '.join(behind)}."]
+    if above:
+        words.append(f"Ceilings above it: {'; '.join(above)}.")
+    if case.why and (behind or above):
+        words.append(f"Why: {case.why}.")
+    return " ".join(words)
 
 
 def ahead(values: dict[str, float], *, more_is_better: bool) -> list[str]:

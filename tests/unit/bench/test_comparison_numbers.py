@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from comparison.bounds import Call, best_makespan
 from comparison.records import Record, Records, Spread, spread_of, words_of
-from comparison.report import BEGIN, END, ahead, put_between, times_worse
+from comparison.report import BEGIN, END, Facts, ahead, put_between, render, times_worse
 from comparison.work import ASK, ask_rows, chain_rows, chain_stages, expected
 from driving import Stage, Tag, filled, variables
 
@@ -57,6 +57,22 @@ def test_who_is_ahead() -> None:
     assert ahead({"sdg_stream": 1.0, "a": 0.99, "b": 0.9, "c": 1.5}, more_is_better=False) == ["b"]
     assert ahead({"sdg_stream": 1.0, "a": 1.01, "b": 0.9, "c": 1.5}, more_is_better=True) == ["c"]
     assert ahead({"sdg_stream": 5.0, "a": 0.0}, more_is_better=False) == ["a"]
+
+
+def test_why_something_is_ahead_is_told_where_it_is(tmp_path: Path) -> None:
+    """The verdict of a case ends with the reason if a client or a tool is above us, else without."""
+    records = Records(tmp_path)
+    records.add("memory", Record("sdg_stream", 0, {"mb_1000": 50.0}))
+    records.add("memory", Record("curator", 0, {"mb_1000": 320.0}))
+    facts = Facts(date="", machine="", command="", versions={})
+    assert "Why: " not in render(records, facts)
+    records.add("memory", Record("aiohttp", 0, {"mb_1000": 40.0}))
+    told = render(records, facts)
+    assert "Ceilings above it: aiohttp 40 against 50 (MB at 1,000 rows). Why: it holds an HTTP client" in told
+    records.add("memory", Record("curator", 0, {"mb_1000": 30.0}))
+    assert "**sdg_stream does not lead everywhere here.** Better: curator 30 against 50" in render(
+        records, facts
+    )
 
 
 def test_records_are_kept_by_tool_and_repeat(tmp_path: Path) -> None:
