@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from sdg_stream.events import BlockReport, RecordRejected, RunReport, TeacherReport
 
 TEACHER = TeacherReport(
@@ -48,37 +50,24 @@ GOOD = RunReport(
 
 EMPTY = RunReport(pipeline="p", output="out.jsonl")
 
-ALL_FILTERED = RunReport(
-    pipeline="p",
-    roots=40,
+_FORTY = RunReport(pipeline="p", roots=40, seconds=1.0, output="out.jsonl")
+
+ALL_FILTERED = replace(
+    _FORTY,
     filtered=40,
-    seconds=1.0,
-    output="out.jsonl",
     blocks=(BlockReport(name="judge", type="FilterByValueBlock", records_in=40, filtered=40),),
 )
 
-ALL_REJECTED = RunReport(
-    pipeline="p",
-    roots=40,
+ALL_REJECTED = replace(
+    _FORTY,
     rejected=40,
     rejects=40,
     roots_with_rejects=40,
-    seconds=1.0,
-    output="out.jsonl",
     rejects_file="out.jsonl.run/rejects.jsonl",
     blocks=(BlockReport(name="gen", type="LLMBlock", records_in=40, rejected={"context_length": 40}),),
 )
 
-STOPPED = RunReport(
-    pipeline="p",
-    roots=40,
-    accepted=10,
-    pending=30,
-    rows=10,
-    seconds=1.0,
-    output="out.jsonl",
-    stopped="cancelled",
-)
+STOPPED = replace(_FORTY, accepted=10, pending=30, rows=10, stopped="cancelled")
 
 REJECT = RecordRejected(
     root=7,

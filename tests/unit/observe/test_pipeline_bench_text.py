@@ -5,34 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from sample_bench import report
 from sample_pipeline import NUMBERS
 
 from sdg_stream.loadtest.compare import compared
 from sdg_stream.loadtest.files import as_json
 from sdg_stream.loadtest.levels import Level
 from sdg_stream.loadtest.pipeline_results import Ceiling, Durability, PipelineNumbers
-from sdg_stream.loadtest.results import BenchReport, Setup
+from sdg_stream.loadtest.results import BenchReport
 from sdg_stream.observe.bench_page import bench_page
 from sdg_stream.observe.bench_text import bench_text, comparison_text
 from sdg_stream.observe.pipeline_bench_text import pipeline_text
 
 
-def report(found: PipelineNumbers | None) -> BenchReport:
-    """A load test with a run of a pipeline, and nothing else."""
-    setup = Setup(
-        endpoints=("http://h/v1",),
-        model="m",
-        server="",
-        api="chat",
-        prompts="p",
-        stream=True,
-        warmup=1.0,
-        duration=1.0,
-        repeat=1,
-        timeout=1.0,
-        transport="lean",
-    )
-    return BenchReport(date="2026", setup=setup, recommended_concurrency=8, pipeline=found)
+def with_run(found: PipelineNumbers | None) -> BenchReport:
+    """A load test without levels, and with a run of a pipeline."""
+    return report(levels=(), pipeline=found)
 
 
 def text(**more: Any) -> str:
@@ -108,14 +96,14 @@ def test_what_the_run_directory_costs_is_told_if_it_was_measured() -> None:
 def test_table_page_and_json_have_it() -> None:
     """And the JSON comes back as it was; names from files are harmless on the page."""
     hostile = msgspec.structs.replace(NUMBERS, pipeline="<script>x</script>")
-    found = report(hostile)
+    found = with_run(hostile)
     assert "teacher idle" in bench_text(found)
     page = bench_page(found)
     assert "The pipeline itself" in page
     assert "drain tail 5.0%" in page
     assert "<script>x" not in page
     assert msgspec.json.decode(as_json(found), type=BenchReport) == found
-    assert "The pipeline itself" not in bench_page(report(None))
+    assert "The pipeline itself" not in bench_page(with_run(None))
 
 
 def test_two_runs_are_compared_number_by_number() -> None:
@@ -123,10 +111,10 @@ def test_two_runs_are_compared_number_by_number() -> None:
     faster = msgspec.structs.replace(
         NUMBERS, rows_per_s=2 * NUMBERS.rows_per_s, concurrency=16, prefix_hits=None
     )
-    told = comparison_text(compared(report(NUMBERS), report(faster)))
+    told = comparison_text(compared(with_run(NUMBERS), with_run(faster)))
     assert "run: concurrency  8  ->  16" in told
     lines = {line.split("  ")[0]: line.split() for line in told.splitlines()}
     assert lines["accepted rows/s"][-3:] == ["3.2", "6.4", "2.000"]
     assert lines["prefix hits, share"][-3:] == ["0.6", "-", "-"]
-    assert "the pipeline itself" in comparison_text(compared(report(NUMBERS), report(None)))
-    assert "the pipeline itself" not in comparison_text(compared(report(None), report(None)))
+    assert "the pipeline itself" in comparison_text(compared(with_run(NUMBERS), with_run(None)))
+    assert "the pipeline itself" not in comparison_text(compared(with_run(None), with_run(None)))

@@ -5,24 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from sample_reports import GOOD
 
 from sdg_stream.events import BlockReport, RunReport
 from sdg_stream.observe.run_text import cache_text, run_text
 from sdg_stream.observe.text import size
 from sdg_stream.state.reading import CacheSummary, RunSummary, SessionSummary
 
-ACCOUNT = RunReport(
-    pipeline="full/knowledge",
-    roots=412,
-    accepted=400,
-    filtered=10,
-    rejected=2,
-    roots_with_rejects=12,
-    rows=1200,
-    rejects=15,
+ACCOUNT = replace(
+    GOOD,
     blocks=(
-        BlockReport(name="ask", type="LLMBlock", records_in=412, records_out=1500, rejected={"refused": 3}),
-        BlockReport(name="judge", type="LLMBlock", records_in=1500, rejected={"unparsed_reply": 12}),
+        BlockReport(name="ask", type="LLMBlock", records_in=400, records_out=1500, rejected={"refused": 3}),
+        BlockReport(name="judge", type="LLMBlock", records_in=1500, rejected={"unparsed_reply": 9}),
     ),
 )
 
@@ -51,7 +46,7 @@ def summary(state: str = "finished", **more: Any) -> RunSummary:
         "input": "in.jsonl",
         "command": "sdg-stream run full/knowledge -i in.jsonl -o out.jsonl",
         "account": ACCOUNT,
-        "settled_below": 412,
+        "settled_below": 400,
         "sessions": (session(state),),
         "prompt_tokens": 1000,
         "completion_tokens": 200,
@@ -65,16 +60,16 @@ def test_a_finished_run() -> None:
     """The account, the funnel, rejects by stage and reason, and how to run those again."""
     lines = run_text(summary()).splitlines()
     assert lines[0] == "out.jsonl: finished"
-    assert "roots     412 settled = 400 accepted + 10 filtered + 2 rejected" in lines
+    assert "roots     400 settled = 380 accepted + 15 filtered + 5 rejected" in lines
     assert "pending   nothing" in lines
-    assert "rejects   15, in 12 roots: out.jsonl.run/rejects.jsonl" in lines
+    assert "rejects   12, in 9 roots: out.jsonl.run/rejects.jsonl" in lines
     assert "tokens    1,000 in, 200 out, in 10 attempts of all sessions" in lines
     assert "cache     1,234 answers, 5.6 MB" in lines
     assert any(line.startswith("ask") and "1,500" in line for line in lines)
     begin = lines.index("rejects  stage  reason")
-    assert lines[begin + 1 : begin + 3] == ["     12  judge  unparsed_reply", "      3  ask    refused"]
+    assert lines[begin + 1 : begin + 3] == ["      9  judge  unparsed_reply", "      3  ask    refused"]
     assert lines[-2:] == [
-        "This runs the 12 roots with rejects again:",
+        "This runs the 9 roots with rejects again:",
         "  sdg-stream run full/knowledge -i in.jsonl -o out.jsonl --retry-rejected",
     ]
 
@@ -90,12 +85,12 @@ def test_a_finished_run() -> None:
 )
 def test_a_run_with_something_left_to_do(state: str, words: str) -> None:
     """What is pending, exactly, and the command that goes on."""
-    lines = run_text(summary(state, settled_below=400, settled_beyond=12)).splitlines()
+    lines = run_text(summary(state, settled_below=380, settled_beyond=20)).splitlines()
     assert lines[0] == words
-    assert "pending   input row 401 and all behind it, but for 12 that are settled" in lines
+    assert "pending   input row 381 and all behind it, but for 20 that are settled" in lines
     assert lines[-2:] == ["This goes on from there:", f"  {summary().command}"]
     again = run_text(summary(state, again=2)).splitlines()
-    assert "pending   input row 413 and all behind it; 2 roots to be run again" in again
+    assert "pending   input row 401 and all behind it; 2 roots to be run again" in again
     assert "The same call" in run_text(summary(state, command="")).splitlines()[-1]
 
 
