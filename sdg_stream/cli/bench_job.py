@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Literal
 
 import click
 import msgspec
@@ -30,18 +29,13 @@ from ..observe.bench_page import bench_page
 from ..observe.bench_text import bench_text, level_line, setup_lines
 from ..observe.text import one_line
 from ..pipeline import Pipeline
-from .serve import serving
+from .connection import SIMULATED_TOKENS_PER_S, Reached, started
 from .signals import Stopped, run_until_signal
 
 __all__ = ["BenchJob", "perform"]
 
-_WAIT_READY = 60.0  # seconds
-_WAIT_SERVED = 600.0
-_SIMULATED_FAMILY = "mixtral"
-_SIMULATED_TOKENS_PER_S = 300  # of a slot, as for `run --simulate`
 
-
-class BenchJob(msgspec.Struct, frozen=True, kw_only=True):
+class BenchJob(Reached, frozen=True, kw_only=True):
     """The options of ``bench``, as they were decided; the API key is not among them."""
 
     levels: tuple[int, ...] | None
@@ -70,17 +64,6 @@ class BenchJob(msgspec.Struct, frozen=True, kw_only=True):
     allow_path: tuple[Path, ...]
     num_instructions: int
     max_num_tokens: int | None
-    endpoint_url: tuple[str, ...]
-    model_id: str | None
-    model_family: str | None
-    api: Literal["auto", "completions", "chat"]
-    ca_file: Path | None
-    proxy: str | None
-    wait_ready: float | None
-    serve: str | None
-    timeout: float
-    transport: Literal["auto", "aiohttp", "lean"]
-    simulate: bool
     command: str
 
 
@@ -93,12 +76,11 @@ def perform(job: BenchJob, api_key: str | None) -> int:
         if file is not None:
             check_writable(file)
     log = RequestLog(job.requests) if job.requests is not None else None
-    served, urls = job.serve, job.endpoint_url
     if job.simulate:
-        served, urls = _simulation()
-    bench = Bench(_asked(job, urls))
+        job = _simulating(job)
+    bench = Bench(_asked(job))
     try:
-        run_until_signal(lambda: _run(job, bench, served, urls[0], api_key, log), _say)
+        run_until_signal(lambda: _run(job, bench, api_key, log), _say)
     except Stopped as stopped:
         _close(job, bench.report())
         _say(f"Stopped by {stopped}.")
@@ -113,22 +95,12 @@ def perform(job: BenchJob, api_key: str | None) -> int:
     return 0
 
 
-async def _run(
-    job: BenchJob, bench: Bench, served: str | None, url: str, api_key: str | None, log: RequestLog | None
-) -> None:
+async def _run(job: BenchJob, bench: Bench, api_key: str | None, log: RequestLog | None) -> None:
     async with AsyncExitStack() as stack:
-        if served is not None:
+        if job.serve is not None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sdg-stream-"))
-            server = serving(
-                served,
-                url,
-                Path(folder) / "server.log",
-                wait_ready=_wait_ready(job),
-                ca_file=job.ca_file,
-                proxy=job.proxy,
-                secrets=[api_key] if api_key else [],
-                hook=_tell,
-            )
+            log_file = Path(folder) / "server.log"
+            server = started(job.serve, job.endpoint_url[0], job, api_key, log_file, _tell)
             await stack.enter_async_context(server)
         listener = Listener(
             hook=_tell,
@@ -142,8 +114,8 @@ async def _run(
         await bench.run(api_key, listener)
 
 
-def _simulation() -> tuple[str, tuple[str, ...]]:
-    """The command that serves a simulated teacher, and where it will answer.
+def _simulating(job: BenchJob) -> BenchJob:
+    """The job with a command that serves a simulated teacher, and where it will answer.
 
     A process of its own: on the client's loop it would be measured together with the client.
     """
@@ -151,13 +123,15 @@ def _simulation() -> tuple[str, tuple[str, ...]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "-m", "sdg_stream", "simulate", "--port", str(port)]
-    words += ["--decode-tokens-per-s", str(_SIMULATED_TOKENS_PER_S)]
-    return shlex.join(words), (f"http://127.0.0.1:{port}/v1",)
+    words += ["--decode-tokens-per-s", str(SIMULATED_TOKENS_PER_S)]
+    return msgspec.structs.replace(
+        job, serve=shlex.join(words), endpoint_url=(f"http://127.0.0.1:{port}/v1",)
+    )
 
 
-def _asked(job: BenchJob, urls: tuple[str, ...]) -> Asked:
+def _asked(job: BenchJob) -> Asked:
     return Asked(
-        endpoint_url=urls,
+        endpoint_url=job.endpoint_url,
         prompts=_prompts(job),
         plan=Plan(
             levels=job.levels or (),
@@ -172,7 +146,7 @@ def _asked(job: BenchJob, urls: tuple[str, ...]) -> Asked:
         transport=job.transport,
         ca_file=job.ca_file,
         proxy=job.proxy,
-        wait_ready=_wait_ready(job),
+        wait_ready=job.patience,
         simulated=job.simulate,
         command=job.command,
     )
@@ -198,7 +172,7 @@ def _prompts(job: BenchJob) -> Prompts:
 def _load(job: BenchJob, name: str, model: str | None) -> Pipeline:
     settings = Settings(
         model_id=model,
-        model_family=job.model_family or (_SIMULATED_FAMILY if job.simulate else None),
+        model_family=job.family,
         num_instructions=job.num_instructions,
         max_num_tokens=job.max_num_tokens,
         provenance=job.run,  # tells which calls a row comes from
@@ -216,13 +190,6 @@ def _seeds(pipeline: str) -> Path:
     if not found.exists():
         raise ConfigError(f"which rows is {pipeline} to make prompts of? --input FILE")
     return found
-
-
-def _wait_ready(job: BenchJob) -> float:
-    """Seconds; a server of our own has its model to load."""
-    if job.wait_ready is not None:
-        return job.wait_ready
-    return _WAIT_READY if job.serve is None else _WAIT_SERVED
 
 
 def _close(job: BenchJob, report: BenchReport | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -15,40 +15,72 @@ from ..events import EventHook
 from ..teacher.connect import connect
 from .serve import serving
 
-__all__ = ["SIMULATED_FAMILY", "TeacherOptions", "connected"]
+__all__ = ["SIMULATED_TOKENS_PER_S", "Reached", "TeacherOptions", "connected", "started"]
 
-SIMULATED_FAMILY = "mixtral"
-_SIMULATED_TOKENS_PER_S = 300.0  # of a slot: a small model on a large accelerator; nobody waits for a demo
+SIMULATED_TOKENS_PER_S = 300  # of a slot: a small model on a large accelerator; nobody waits for a demo
+_SIMULATED_FAMILY = "mixtral"
 _WAIT_READY = 60.0  # seconds
 _WAIT_SERVED = 600.0
 
 
-class TeacherOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How the teacher is reached and asked, as it was decided; the API key is not among it."""
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """How a teacher is reached, as it was decided; the API key is not among it."""
 
     endpoint_url: tuple[str, ...]
     model_id: str | None
     model_family: str | None
     api: Literal["auto", "completions", "chat"]
-    concurrency: int | Literal["auto"]
-    rpm: float | None = None
-    tpm: float | None = None
     timeout: float
-    max_attempts: int
-    max_outage: float = 120.0
-    hedge: bool = False
     transport: Literal["auto", "aiohttp", "lean"] = "auto"
     simulate: bool
     wait_ready: float | None = None
     serve: str | None = None
     ca_file: Path | None = None
     proxy: str | None = None
-    stream_replies: bool = False
 
     @property
     def family(self) -> str | None:
         """The chat template family; the simulated teacher has one where none is named."""
-        return self.model_family or (SIMULATED_FAMILY if self.simulate else None)
+        return self.model_family or (_SIMULATED_FAMILY if self.simulate else None)
+
+    @property
+    def patience(self) -> float:
+        """Seconds until it must be ready; a server of our own has its model to load."""
+        if self.wait_ready is not None:
+            return self.wait_ready
+        return _WAIT_READY if self.serve is None or self.simulate else _WAIT_SERVED
+
+
+class TeacherOptions(Reached, frozen=True, kw_only=True):
+    """How the teacher is reached and asked."""
+
+    concurrency: int | Literal["auto"]
+    rpm: float | None = None
+    tpm: float | None = None
+    max_attempts: int
+    max_outage: float = 120.0
+    hedge: bool = False
+    stream_replies: bool = False
+
+
+def started(
+    command: str, url: str, options: Reached, api_key: str | None, log_file: Path, hook: EventHook
+) -> AbstractAsyncContextManager[None]:
+    """The server that a command starts and that answers at ``url``, for as long as the block.
+
+    Raises:
+        ConfigError, OutputError, TeacherUnusable: as :func:`~.serve.serving`.
+    """
+    return serving(
+        command,
+        url,
+        log_file,
+        wait_ready=options.patience,
+        ca_file=options.ca_file,
+        proxy=options.proxy,
+        secrets=[api_key] if api_key else [],
+        hook=hook,
+    )
 
 
 @asynccontextmanager
@@ -74,7 +106,7 @@ async def connected(
             max_attempts=options.max_attempts,
             max_outage=options.max_outage,
             hedge=options.hedge,
-            wait_ready=_wait_ready(options),
+            wait_ready=options.patience,
             ca_file=options.ca_file,
             proxy=options.proxy,
             stream=options.stream_replies,
@@ -91,30 +123,14 @@ async def _endpoints(
     if options.serve is not None:
         if options.simulate:
             raise ConfigError("--serve and --simulate exclude each other")
-        server = serving(
-            options.serve,
-            options.endpoint_url[0],
-            server_log,
-            wait_ready=_wait_ready(options),
-            ca_file=options.ca_file,
-            proxy=options.proxy,
-            secrets=[api_key] if api_key else [],
-            hook=hook,
-        )
-        await stack.enter_async_context(server)
+        url = options.endpoint_url[0]
+        await stack.enter_async_context(started(options.serve, url, options, api_key, server_log, hook))
     if not options.simulate:
         return options.endpoint_url
     from ..simulator.server import serve
     from ..simulator.settings import SimulatorSettings
 
     slots = 64 if options.concurrency == "auto" else options.concurrency
-    settings = SimulatorSettings(slots=slots, decode_tokens_per_s=_SIMULATED_TOKENS_PER_S)
+    settings = SimulatorSettings(slots=slots, decode_tokens_per_s=SIMULATED_TOKENS_PER_S)
     simulated = await stack.enter_async_context(serve(settings, "127.0.0.1", 0))
     return (simulated.url,)
-
-
-def _wait_ready(options: TeacherOptions) -> float:
-    """Seconds; a server of our own has its model to load."""
-    if options.wait_ready is not None:
-        return options.wait_ready
-    return _WAIT_READY if options.serve is None else _WAIT_SERVED
