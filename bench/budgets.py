@@ -24,11 +24,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from comparison.report import machine
+from results_file import RESULTS, machine, write_part
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "RESULTS.md"
-BEGIN, END = "<!-- budgets: begin -->", "<!-- budgets: end -->"
 
 Lines: TypeAlias = list[dict[str, Any]]
 
@@ -200,9 +198,7 @@ def main() -> int:
         found.append(measured(name, quick=options.quick))
         print(json.dumps({key: value for key, value in found[-1].items() if value is not None}), flush=True)
     if options.write:
-        output: Path = options.output
-        text = output.read_text(encoding="utf-8") if output.exists() else "# Results\n"
-        output.write_text(put_between(text, table(found, load, quick=options.quick)), encoding="utf-8")
+        write_part(options.output, "budgets", table(found, load, quick=options.quick))
     return 0 if all(line["holds"] for line in found) else 1
 
 
@@ -244,9 +240,9 @@ def lines_of(command: str) -> Lines:
 
 
 def table(found: Lines, load: float, *, quick: bool) -> str:
-    """The part of the results between the marks; ``load`` is how busy the machine was before."""
+    """The budgets' part of the results; ``load`` is how busy the machine was before."""
     command = f"python bench/budgets.py{' --quick' if quick else ''} --write"
-    return "\n".join([BEGIN, *_table_lines(found, command, load), END])
+    return "\n".join(_table_lines(found, command, load))
 
 
 def _table_lines(found: Lines, command: str, load: float) -> Iterator[str]:
@@ -274,13 +270,6 @@ def _table_lines(found: Lines, command: str, load: float) -> Iterator[str]:
 
 def _shown(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.4g}"
-
-
-def put_between(text: str, part: str) -> str:
-    """A text with the part between the marks replaced, or added at its end."""
-    if BEGIN not in text or END not in text:
-        return f"{text.rstrip()}\n\n{part}\n"
-    return text.partition(BEGIN)[0] + part + text.partition(END)[2]
 
 
 if __name__ == "__main__":

@@ -25,9 +25,10 @@ from comparison.cases import CASES
 from comparison.environments import NotInstalled, make_environment
 from comparison.place import Account, Cannot, Place
 from comparison.records import Record, Records
-from comparison.report import Facts, machine, put_between, render
+from comparison.report import Facts, render
 from comparison.runs import Sizes
 from comparison.tools import TOOLS
+from results_file import RESULTS, machine, write_part
 
 import sdg_stream as sdg
 
@@ -85,9 +86,7 @@ def main() -> int:
     place = Place(results / "work", pythons)
     for case in options.only:
         _run_case(case, place, list(pythons), sizes, records, again=options.again)
-    output: Path = options.output
-    text = output.read_text(encoding="utf-8") if output.exists() else "# Results\n"
-    output.write_text(put_between(text, render(records, facts)), encoding="utf-8")
+    write_part(options.output, "comparison", render(records, facts))
     return 0
 
 
@@ -103,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", action="store_true", help="run nothing, only write the tables")
     parser.add_argument("--venvs", type=Path, default=HERE / ".venvs", help="folder of the environments")
     parser.add_argument("--results-dir", type=Path, default=HERE / ".results", help="folder of the runs")
-    parser.add_argument("--output", type=Path, default=HERE / "RESULTS.md")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     return parser
 
 

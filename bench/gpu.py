@@ -29,8 +29,9 @@ import anyio
 import gpu_servers
 import msgspec
 from gpu_pipeline import write_pipeline, write_rows
-from gpu_report import Result, entry, with_entry
+from gpu_report import Result, entry, with_earlier
 from random_model import MODELS
+from results_file import RESULTS, write_part
 
 import sdg_stream as sdg
 from sdg_stream.cli.serve import serving
@@ -64,8 +65,8 @@ def main() -> int:
     print(msgspec.json.encode(result).decode())
     if options.write:
         file: Path = options.results
-        text = file.read_text(encoding="utf-8") if file.exists() else "# Results\n"
-        file.write_text(with_entry(text, entry(result)), encoding="utf-8")
+        earlier = file.read_text(encoding="utf-8") if file.exists() else ""
+        write_part(file, "gpu", with_earlier(entry(result), earlier))
     return 0
 
 
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--warmup", type=float, default=5.0, help="seconds before each window")
     parser.add_argument("--rows", type=int, default=10_000, help="of the pipeline's input")
     parser.add_argument("--write", action="store_true", help="add an entry to the results")
-    parser.add_argument("--results", type=Path, default=HERE / "RESULTS.md")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     return parser
 
 

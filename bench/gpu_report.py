@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 from gpu_pipeline import STAGES
+from results_file import part_of
 
 from sdg_stream.loadtest.levels import Level
 from sdg_stream.loadtest.pipeline_results import PipelineNumbers
 from sdg_stream.loadtest.results import BenchReport
 
-__all__ = ["Result", "entry", "with_entry"]
+__all__ = ["Result", "entry", "with_earlier"]
 
-BEGIN, END = "<!-- gpu: begin -->", "<!-- gpu: end -->"
 HEADING = "## On a GPU\n\nMade by `bench/gpu.py`, which says what is measured."
 COLUMNS = (
     "in flight",
@@ -42,14 +42,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     report: BenchReport
 
 
-def with_entry(text: str, part: str) -> str:
-    """The results with one entry more, before earlier ones; whatever is outside the marks stays."""
-    if BEGIN not in text or END not in text:
-        return f"{text.rstrip()}\n\n{BEGIN}\n\n{HEADING}\n\n{part}\n\n{END}\n".lstrip()
-    before, _, rest = text.partition(BEGIN)
-    earlier, _, after = rest.partition(END)
-    entries = earlier.replace(HEADING, "").strip()
-    return f"{before}{BEGIN}\n\n{HEADING}\n\n{part}\n\n{entries}\n\n{END}{after}"
+def with_earlier(part: str, text: str) -> str:
+    """An entry before the earlier ones of the results' text: the whole part of the results."""
+    earlier = part_of(text, "gpu").removeprefix(HEADING).strip()
+    return "\n\n".join(filter(None, (HEADING, part, earlier)))
 
 
 def entry(result: Result) -> str:

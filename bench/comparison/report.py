@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import platform
-from pathlib import Path
-
 import msgspec
 
 from .cases import CASES, Case
 from .records import Record, Records, Spread, spread_of, words_of
 from .tools import TOOLS, Tool
 
-__all__ = ["BEGIN", "END", "Facts", "machine", "put_between", "render"]
+__all__ = ["Facts", "render"]
 
-BEGIN, END = "<!-- comparison: begin -->", "<!-- comparison: end -->"
 OURS = "sdg_stream"
 EVEN = 0.02  # medians that lie nearer than this share are called even
 INTRODUCTION = """\
@@ -39,32 +34,11 @@ class Facts(msgspec.Struct, kw_only=True):
 
 
 def render(records: Records, facts: Facts) -> str:
-    """The part of ``RESULTS.md`` between the marks."""
+    """The comparison's part of ``RESULTS.md``."""
     kept = (record for name in CASES for record in records.of(name).values())
-    parts = [BEGIN, _head(facts, sum(record.seconds for record in kept))]
+    parts = [_head(facts, sum(record.seconds for record in kept))]
     parts += [_case(name, case, records, facts) for name, case in CASES.items() if records.of(name)]
-    return "\n\n".join([*parts, END])
-
-
-def put_between(text: str, part: str) -> str:
-    """A text with the part between the marks replaced, or added at its end."""
-    if BEGIN not in text or END not in text:
-        return f"{text.rstrip()}\n\n{part}\n".lstrip()
-    return text.partition(BEGIN)[0] + part + text.partition(END)[2]
-
-
-def machine() -> str:
-    """CPU, cores, memory, system and Python of this machine."""
-    model = platform.processor() or platform.machine()
-    cpus = Path("/proc/cpuinfo")
-    if cpus.exists():
-        names = (
-            line for line in cpus.read_text(encoding="utf-8").splitlines() if line.startswith("model name")
-        )
-        model = next(names, f":{model}").partition(":")[2].strip()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, {python}"
+    return "\n\n".join(parts)
 
 
 def _head(facts: Facts, seconds: float) -> str:

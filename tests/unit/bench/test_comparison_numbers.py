@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from comparison.bounds import Call, best_makespan
 from comparison.records import Record, Records, Spread, spread_of, words_of
-from comparison.report import BEGIN, END, Facts, ahead, put_between, render, times_worse
+from comparison.report import Facts, ahead, render, times_worse
 from comparison.work import ASK, ask_rows, chain_rows, chain_stages, expected
 from driving import Stage, Tag, filled, variables
 
@@ -86,15 +86,6 @@ def test_records_are_kept_by_tool_and_repeat(tmp_path: Path) -> None:
     assert spread_of(found, "other") is None
     assert words_of(records.of_tool("zero", "b"), "n") == "did not end"
     assert records.of("none") == {}
-
-
-def test_only_the_part_between_the_marks_is_replaced() -> None:
-    """What others wrote into the file stays."""
-    once = put_between("# Results\n", f"{BEGIN}\nold\n{END}")
-    assert once == f"# Results\n\n{BEGIN}\nold\n{END}\n"
-    assert (
-        put_between(f"{once}More.\n", f"{BEGIN}\nnew\n{END}") == f"# Results\n\n{BEGIN}\nnew\n{END}\nMore.\n"
-    )
 
 
 def test_a_stage_reads_replies_as_the_pipelines_do() -> None:
