@@ -24,11 +24,10 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import anyio
 import anyio.to_thread
-from simulated import served
+from simulated import page, served, stats
 
 import sdg_stream as sdg
 from sdg_stream.catalog import pipelines_dir
@@ -113,12 +112,12 @@ async def measure(
         pipeline = sdg.Pipeline.load(file, allow_paths=[pipelines_dir()])
         async with sdg.connect(urls, concurrency=concurrency, affinity=affinity) as teacher:
             for url in urls:
-                await anyio.to_thread.run_sync(_fetch, url, "reset", "POST")
+                await anyio.to_thread.run_sync(page, url, "reset", "POST")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_watch, urls, samples)
                 report = await pipeline.run(rows, file.with_name("out.jsonl"), teacher)
                 tasks.cancel_scope.cancel()
-    texts = [_fetch(url, "metrics") for url in urls]
+    texts = [page(url, "metrics") for url in urls]
     hits = sum(_metric(text, "vllm:prefix_cache_hits_total") for text in texts)
     read = sum(_metric(text, "vllm:prefix_cache_queries_total") for text in texts)
     full = [loads for loads in samples if sum(loads) >= 0.9 * concurrency]
@@ -139,13 +138,7 @@ async def _watch(urls: list[str], samples: list[list[int]]) -> None:
 
 
 def _loads(urls: list[str]) -> list[int]:
-    stats = [json.loads(_fetch(url, "stats")) for url in urls]
-    return [int(one["running"]) + int(one["waiting"]) for one in stats]
-
-
-def _fetch(url: str, path: str, method: str = "GET") -> str:
-    text: bytes = urlopen(Request(f"{url.removesuffix('/v1')}/{path}", method=method)).read()
-    return text.decode()
+    return [int(one["running"]) + int(one["waiting"]) for one in map(stats, urls)]
 
 
 def _metric(text: str, name: str) -> float:

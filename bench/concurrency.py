@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import anyio
-from simulated import simulated_teacher
+from process_use import cpu_seconds
+from simulated import page, simulated_teacher, stats
 
 import sdg_stream as sdg
 from sdg_stream.abc import Backend, CallShape, HttpReply, Request
@@ -88,7 +87,7 @@ async def measure(url: str, limit: int | Literal["auto"], hidden: bool, seconds:
         backend = WithoutMetrics(backend)
     answered: list[float] = []
     async with sdg.connect(url, concurrency=limit, backend=backend) as teacher:
-        await anyio.to_thread.run_sync(post, url.removesuffix("/v1") + "/reset")
+        await anyio.to_thread.run_sync(page, url, "reset", "POST")
         shape = CallShape.make("completions", {"model": teacher.model, "max_tokens": 64})
         cpu, begun = cpu_seconds(), time.monotonic()
 
@@ -101,35 +100,17 @@ async def measure(url: str, limit: int | Literal["auto"], hidden: bool, seconds:
             async with anyio.create_task_group() as tasks:
                 for number in range(ASKERS):
                     tasks.start_soon(ask, number)
-        stats = await anyio.to_thread.run_sync(get, url.removesuffix("/v1") + "/stats")
+        counted = await anyio.to_thread.run_sync(stats, url)
         report = teacher.report()
         return {
             "seconds": seconds,
             "calls_per_s": round(len(answered) / seconds, 2),
             "calls_per_s_second_half": round(2 * sum(at > seconds / 2 for at in answered) / seconds, 2),
-            "busy_slot_seconds": stats["busy_slot_seconds"],
+            "busy_slot_seconds": counted["busy_slot_seconds"],
             "limit_at_end": report.slots,
             "changes": len(report.limit_history),
             "cpu_ms_per_call": round(1000 * (cpu_seconds() - cpu) / max(1, len(answered)), 3),
         }
-
-
-def cpu_seconds() -> float:
-    """Of this process, user and system."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def get(url: str) -> Any:
-    """A page of the simulated teacher's."""
-    with urllib.request.urlopen(url, timeout=30) as page:
-        return json.load(page)
-
-
-def post(url: str) -> None:
-    """Press one of its buttons."""
-    with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=30) as page:
-        page.read()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import tempfile
 import time
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from process_use import cpu_seconds, peak_mb
 from simulated import apart, simulated_teacher
 from transport import running
 
@@ -123,14 +123,11 @@ async def one(folder: Path, url: str, calls: int, kept: bool) -> dict[str, float
         output = JsonlSink(folder / "plain.jsonl")
         await output.open()
     async with sdg.connect(url, concurrency=64) as teacher:
-        usage, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
+        cpu, began = cpu_seconds(), time.monotonic()
         report = await pipeline.run(folder / "in.jsonl", output, teacher, overwrite=True)
-        seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF)
+        seconds, cpu = time.monotonic() - began, cpu_seconds() - cpu
     assert report.accepted + report.filtered + report.rejected == calls
-    return {
-        "seconds": seconds,
-        "cpu": after.ru_utime + after.ru_stime - usage.ru_utime - usage.ru_stime,
-    }
+    return {"seconds": seconds, "cpu": cpu}
 
 
 def rows(count: int) -> Iterator[dict[str, Any]]:
@@ -156,14 +153,15 @@ async def resume(folder: Path, roots: int) -> None:
     report = await pipeline.run(source, output, None)
     seconds = time.monotonic() - began
     assert report.rows == roots + 1
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     line = {"case": "resume", "roots": roots, "first_run_s": round(first, 1), "going_on_s": round(seconds, 2)}
     sizes = {
         "input_mb": source.stat().st_size / 1e6,
         "state_mb": (folder / "many.jsonl.run/state.db").stat().st_size / 1e6,
     }
     print(
-        json.dumps({**line, **{name: round(size) for name, size in sizes.items()}, "peak_mb": round(peak)}),
+        json.dumps(
+            {**line, **{name: round(size) for name, size in sizes.items()}, "peak_mb": round(peak_mb())}
+        ),
         flush=True,
     )
 

@@ -31,10 +31,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
-from urllib.request import urlopen
 
 import anyio
 import anyio.to_thread
+from simulated import stats
 
 import sdg_stream as sdg
 from sdg_stream.abc import Backend, Completion, HttpReply, Request
@@ -129,9 +129,7 @@ class Server:
 
     def stats(self) -> dict[str, Any]:
         """What it counted."""
-        with urlopen(f"http://127.0.0.1:{self.port}/stats", timeout=30) as page:
-            found: dict[str, Any] = json.load(page)
-        return found
+        return stats(self.url)
 
 
 class Run:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import tempfile
 import time
@@ -29,14 +28,13 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.request import Request as HttpRequest
-from urllib.request import urlopen
 
 import anyio
 import msgspec
 import yaml
 from anyio.to_thread import run_sync as in_thread
-from simulated import simulated_teacher
+from process_use import cpu_seconds, peak_mb
+from simulated import page, simulated_teacher, stats
 from soak import look
 
 import sdg_stream as sdg
@@ -116,8 +114,7 @@ def many(folder: Path, options: argparse.Namespace) -> None:
         name: [max(part) for part in _quarters([number for _, number in trace.points])]
         for name, trace in (("memory_mb", memory), ("descriptors", files))
     }
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({**found, "peak_mb": round(peak, 1), "by_quarters": quarters}), flush=True)
+    print(json.dumps({**found, "peak_mb": round(peak_mb(), 1), "by_quarters": quarters}), flush=True)
     assert quarters["memory_mb"][3] < 1.1 * quarters["memory_mb"][1] + 5, quarters
     assert quarters["descriptors"][3] <= quarters["descriptors"][1] + 8, quarters
 
@@ -145,10 +142,10 @@ def measured(
         trace = Trace()
         job = (folder, name, url, options, at_once, trace, and_look)
         report, used, seconds = anyio.run(_job, *job, backend_options={"use_uvloop": True})
-        stats = _ask(url, "stats")
+        counted = stats(url)
     calls = [msgspec.json.decode(line, type=CallLine) for line in log.read_bytes().splitlines()]
-    calls = [call for call in calls if call.arrived >= stats["first_at"]]  # without the probe
-    begin, drain, end = stats["first_at"], max(call.arrived for call in calls), stats["last_at"]
+    calls = [call for call in calls if call.arrived >= counted["first_at"]]  # without the probe
+    begin, drain, end = counted["first_at"], max(call.arrived for call in calls), counted["last_at"]
     tenths = [begin + (drain - begin) * tenth / 10 for tenth in range(11)]
     assert not report.failed, report.failed
     assert report.run.teacher is not None
@@ -193,12 +190,11 @@ async def _job(
         )
     )
     async with sdg.connect(url, concurrency=concurrency) as teacher:
-        await in_thread(_ask, url, "reset", "POST")  # forget the probe
-        usage, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
+        await in_thread(page, url, "reset", "POST")  # forget the probe
+        cpu, began = cpu_seconds(), time.monotonic()
         async with _watched(url, trace, and_look):
             report = await generation.run(teacher)
-        seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - usage.ru_utime - usage.ru_stime
+        seconds, cpu = time.monotonic() - began, cpu_seconds() - cpu
     return report, {"began": began, "cpu": cpu}, seconds
 
 
@@ -209,8 +205,8 @@ async def _watched(url: str, trace: Trace, and_look: Callable[[], None]) -> Asyn
     async def teacher() -> None:
         while True:
             before = time.monotonic()
-            stats = await in_thread(_ask, url, "stats")
-            trace.points.append(((before + time.monotonic()) / 2, stats["busy_slot_seconds"]))
+            counted = await in_thread(stats, url)
+            trace.points.append(((before + time.monotonic()) / 2, counted["busy_slot_seconds"]))
             await anyio.sleep(LOOK_SECONDS["teacher"])
 
     async def this_process() -> None:
@@ -223,11 +219,6 @@ async def _watched(url: str, trace: Trace, and_look: Callable[[], None]) -> Asyn
         tasks.start_soon(this_process)
         yield
         tasks.cancel_scope.cancel()
-
-
-def _ask(url: str, page: str, method: str = "GET") -> Any:
-    with urlopen(HttpRequest(f"{url.removesuffix('/v1')}/{page}", method=method), timeout=30) as reply:
-        return json.loads(reply.read())
 
 
 # ---------------------------------------------------------------- the taxonomy

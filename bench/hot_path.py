@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from canned import MODEL
 from row_pipelines import ONE_ROW
 from simulated import apart
-from transport import DOCUMENT, MODEL, REPLY, running
+from transport import DOCUMENT, REPLY, running
 
 import sdg_stream as sdg
 from sdg_stream.abc import CallShape, HttpReply, Request

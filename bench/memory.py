@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 
 import anyio
+from process_use import peak_mb
 from row_pipelines import TWO_ROWS
 from simulated import simulated_teacher
 
@@ -98,14 +98,13 @@ def run_case(kind: str, count: int, folder: Path) -> None:
 
     with simulated_teacher("--latency", "zero") as url:
         rows, seconds = anyio.run(run, url, backend_options={"use_uvloop": True})
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         json.dumps(
             {
                 "case": kind,
                 "input_rows": count,
                 "rows": rows,
-                "peak_mb": round(peak, 1),
+                "peak_mb": round(peak_mb(), 1),
                 "seconds": round(seconds, 2),
                 "input_rows_per_s": round(count / seconds),
             }

@@ -19,12 +19,10 @@ import statistics
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
-from urllib.request import Request as HttpRequest
-from urllib.request import urlopen
 
 import anyio
 import anyio.to_thread
-from simulated import simulated_teacher
+from simulated import page, simulated_teacher, stats
 
 import sdg_stream as sdg
 from sdg_stream.abc import Api, Completion, Request
@@ -129,15 +127,14 @@ def run_case(
     case: str, order: Literal["input", "none"], url: str, count: int, concurrency: int
 ) -> dict[str, Any]:
     """One run beside its bound."""
-    origin = url.removesuffix("/v1")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
         file.write_text(f'version: "1.0"\nblocks:{CASES[case]}')
         requests, report = anyio.run(
             _run, file, url, count, concurrency, order, backend_options={"use_uvloop": True}
         )
-    stats = json.loads(urlopen(f"{origin}/stats").read())
-    makespan = stats["last_at"] - stats["first_at"]
+    counted = stats(url)
+    makespan = counted["last_at"] - counted["first_at"]
     bound = best_makespan(requests)
     return {
         "case": case,
@@ -148,7 +145,7 @@ def run_case(
         "makespan_s": round(makespan, 3),
         "bound_s": round(bound, 3),
         "over_bound": round(makespan / bound, 4),
-        "busy": round(stats["busy_slot_seconds"] / (SLOTS * makespan), 4),
+        "busy": round(counted["busy_slot_seconds"] / (SLOTS * makespan), 4),
     }
 
 
@@ -166,13 +163,9 @@ async def _run(
     pipeline = sdg.Pipeline.load(file, allow_paths=[pipelines_dir()])
     async with sdg.connect(url, concurrency=concurrency) as client:
         teacher = Watching(client)
-        await anyio.to_thread.run_sync(_reset, url)  # forget the probe
+        await anyio.to_thread.run_sync(page, url, "reset", "POST")  # forget the probe
         report = await pipeline.run(rows, file.with_name("out.jsonl"), teacher, order=order)
     return teacher.requests, report
-
-
-def _reset(url: str) -> None:
-    urlopen(HttpRequest(url.removesuffix("/v1") + "/reset", method="POST")).read()
 
 
 def best_makespan(requests: list[Request]) -> float:

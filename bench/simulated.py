@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 from canned import REPLY
 
-__all__ = ["apart", "canned_teacher", "served", "simulated_teacher"]
+__all__ = ["apart", "canned_teacher", "page", "served", "simulated_teacher", "stats"]
 
 CANNED = Path(__file__).with_name("canned.py")
 
@@ -55,3 +58,17 @@ def served(command: Sequence[str]) -> Iterator[str]:
             yield next(word.rstrip(".,") for word in words if word.startswith("http://"))
         finally:
             process.terminate()
+
+
+def page(url: str, name: str, method: str = "GET") -> str:
+    """A page of the simulated teacher at this base URL; ``reset`` is posted."""
+    asked = Request(f"{url.removesuffix('/v1')}/{name}", method=method)
+    with urlopen(asked, timeout=30) as reply:
+        text: bytes = reply.read()
+    return text.decode()
+
+
+def stats(url: str) -> dict[str, Any]:
+    """What it has counted."""
+    found: dict[str, Any] = json.loads(page(url, "stats"))
+    return found

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import resource
 import statistics
 import tempfile
 import time
@@ -31,6 +30,7 @@ import aiohttp
 import anyio
 import orjson
 from canned import MODEL
+from process_use import cpu_seconds
 from simulated import apart, canned_teacher, simulated_teacher
 
 import sdg_stream as sdg
@@ -213,9 +213,9 @@ def compare(
 
 def measure(case: Case, setting: Setting) -> tuple[float, float]:
     """Calls a second, and the CPU of this process in ms a call, setting up included."""
-    cpu, begun = _cpu(), time.monotonic()
+    cpu, begun = cpu_seconds(), time.monotonic()
     anyio.run(case, setting, backend_options={"use_uvloop": True})
-    return setting.calls / (time.monotonic() - begun), 1000 * (_cpu() - cpu) / setting.calls
+    return setting.calls / (time.monotonic() - begun), 1000 * (cpu_seconds() - cpu) / setting.calls
 
 
 def lines(server: str, found: dict[str, list[tuple[float, float]]]) -> Iterator[dict[str, Any]]:
@@ -241,11 +241,6 @@ def lines(server: str, found: dict[str, list[tuple[float, float]]]) -> Iterator[
                 "cpu_over_bare": round(cpu / bare[1], 2),
             }
         yield line
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def running(server: str) -> AbstractContextManager[str]:

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.request import urlopen
 
 import msgspec
 from canned import MODEL
 from driving import Job, Stage
-from simulated import canned_teacher, served
+from simulated import canned_teacher, served, stats
 
 from sdg_stream.simulator.settings import SimulatorSettings
 
@@ -66,16 +65,14 @@ class Teacher:
 
     def stats(self) -> dict[str, Any]:
         """What it has counted."""
-        with urlopen(f"{self.url.removesuffix('/v1')}/stats", timeout=30) as page:
-            found: dict[str, Any] = json.load(page)
-        return found
+        return stats(self.url)
 
     def settled(self) -> dict[str, Any]:
         """The same, once nothing is being answered any more."""
         until = time.monotonic() + SETTLE_SECONDS
-        while (stats := self.stats())["open"] and time.monotonic() < until:
+        while (counted := self.stats())["open"] and time.monotonic() < until:
             time.sleep(0.05)
-        return stats
+        return counted
 
 
 class Place:
