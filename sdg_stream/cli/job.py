@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from contextlib import AsyncExitStack
-from functools import partial
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from ..abc import Teacher
 from ..config.settings import Settings
-from ..durable import can_be_resumed
 from ..engine.limits import BUDGETS, Limits
-from ..errors import OutputError, SdgStreamError
+from ..errors import OutputError
 from ..events import EventHook, RunReport
 from ..io.jsonl import JsonlSink, JsonlSource
-from ..observe.progress import Mode, Screen
-from ..observe.summary import FirstRejects, summary
 from ..observe.text import count, one_line, plural
 from ..pipeline import Pipeline
 from ..state.opening import FINISHED_BEFORE, Keep
 from .connection import TeacherOptions, connected
 from .errors import EXIT_BUDGET, EXIT_UNSATISFIED, reader_left
-from .logs import configure_logging
-from .showing import Latest, hooks_of, saved, screen_of, told
+from .showing import Told, showing
 from .signals import Stopped, run_until_signal
 
 __all__ = ["Job", "perform", "verdict"]
@@ -35,7 +29,7 @@ __all__ = ["Job", "perform", "verdict"]
 STDIN = STDOUT = "-"
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class Job(Told, frozen=True, kw_only=True):
     """The options of ``run``, as they were decided; the API key is not among them."""
 
     pipeline: str
@@ -55,11 +49,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     num_instructions: int
     max_num_tokens: int | None
     teacher: TeacherOptions
-    progress: Mode
-    log_level: str
-    log_json: bool
-    notes: tuple[tuple[str, str], ...] = ()
-    again: str = ""
 
 
 def perform(job: Job, api_key: str | None) -> int:
@@ -71,37 +60,20 @@ def perform(job: Job, api_key: str | None) -> int:
         BrokenPipeError: the reader of standard output left early.
     """
     # Rows and a panel on one terminal: lines, then.
-    screen = screen_of(job.progress, terminal=not (job.output == STDOUT and sys.stdout.isatty()))
-    configure_logging(screen, job.log_level, as_json=job.log_json and job.progress != "json")
-    first, latest = FirstRejects(), Latest()
-    hook = hooks_of(screen, first, latest, log=job.progress != "json")
+    terminal = not (job.output == STDOUT and sys.stdout.isatty())
     try:
-        for level, words in job.notes:
-            screen.line(f"{'warning' if level == 'warning' else 'note'}: {words}")
-        pipeline = _load(job, hook)
-        report = run_until_signal(lambda: _run(job, pipeline, api_key, hook), partial(told, screen))
+        with showing(job, terminal=terminal) as show, _readers_may_leave(job.output):
+            pipeline = _load(job, show.hook)
+            report = run_until_signal(lambda: _run(job, pipeline, api_key, show.hook), show.told)
     except Stopped as stopped:
-        _close(job, screen, latest.report, first)
-        screen.line(f"Stopped by {stopped}. {saved(latest.report)}{_going_on(job)}")
         return stopped.exit_code
-    except Exception as error:
-        screen.close()
-        if job.output == STDOUT and isinstance(error, OutputError) and reader_left():
-            raise BrokenPipeError from error
-        _close(job, screen, latest.report, first)
-        if latest.report is not None and isinstance(error, SdgStreamError):
-            words = "" if isinstance(error, OutputError) else saved(latest.report)  # it says so itself
-            error.add_note(f"{words}{_going_on(job)}".strip())
-        raise
-    finally:
-        screen.close()
     if report.stopped == FINISHED_BEFORE:
-        screen.line(_finished(report))
+        show.line(_finished(report))
     else:
-        _close(job, screen, report, first)
+        show.account(report)
     code, words = verdict(report, job.max_reject_rate, job.limits.target)
     if words:
-        screen.line(words)
+        show.line(words)
     return code
 
 
@@ -165,6 +137,21 @@ async def _run(job: Job, pipeline: Pipeline, api_key: str | None, hook: EventHoo
         )
 
 
+@contextmanager
+def _readers_may_leave(output: str) -> Iterator[None]:
+    """Tell a reader of standard output that has left from output that cannot be written.
+
+    Raises:
+        BrokenPipeError: it has left.
+    """
+    try:
+        yield
+    except OutputError as error:
+        if output == STDOUT and reader_left():
+            raise BrokenPipeError from error
+        raise
+
+
 def _input(job: Job) -> JsonlSource:
     return JsonlSource(job.input, strict=job.strict_input, max_bad=job.max_bad_input)
 
@@ -187,13 +174,6 @@ def _load(job: Job, hook: EventHook) -> Pipeline:
     return Pipeline.load(job.pipeline, settings, plugins=job.plugins, allow_paths=job.allow_path, hook=hook)
 
 
-def _close(job: Job, screen: Screen, report: RunReport | None, first: FirstRejects) -> None:
-    """End the progress and show the account; with JSON events it came as ``run_finished``."""
-    screen.close()
-    if report is not None and job.progress != "json":
-        screen.line(f"\n{summary(report, first)}\n")
-
-
 def _finished(report: RunReport) -> str:
     """A run that had been finished, in a line."""
     return (
@@ -201,10 +181,3 @@ def _finished(report: RunReport) -> str:
         f" {one_line(report.output)}. Nothing was done. More input rows, --retry-rejected or --edited give it"
         " something to do; --overwrite starts again."
     )
-
-
-def _going_on(job: Job) -> str:
-    """What to type next."""
-    if not can_be_resumed(job.output) or not job.again:
-        return ""
-    return f"\nThis goes on from there:\n  {job.again}"

@@ -71,6 +71,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     Each option can also stand in the environment (SDG_STREAM_MODEL_ID for --model-id) and in the file given
     by --settings (model_id); the command line wins over the environment, and that over the file.
     """
+    from ..durable import can_be_resumed
     from ..engine.limits import Limits
     from ..state.opening import Keep
     from .connection import TeacherOptions
@@ -90,8 +91,9 @@ def run(ctx: click.Context, /, **options: Any) -> None:
         if not options[name]:
             raise click.UsageError(hint.format(name=ctx.find_root().info_name))
     options["limits"] = pick(Limits, options)
-    options["again"] = again("run")
-    options["keep"] = pick(Keep, {**options, "cache": not options["no_cache"], "command": options["again"]})
+    typed = again("run")
+    options["again"] = typed if can_be_resumed(options["output"]) else ""
+    options["keep"] = pick(Keep, {**options, "cache": not options["no_cache"], "command": typed})
     options["teacher"] = pick(TeacherOptions, options)
     job = pick(Job, {**options, "notes": notes(ctx, options, demo=demo is not None)})
     code = perform(job, api_key(options))
