@@ -76,7 +76,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     from ..state.opening import Keep
     from .connection import TeacherOptions
     from .demo import Demo
-    from .job import Job, perform
+    from .job import STDOUT, Job, perform
 
     options["pipeline"] = _pipeline_name(options.pop("pipeline_argument"), options["pipeline"])
     endpoint_from = ctx.get_parameter_source("endpoint_url")
@@ -92,7 +92,8 @@ def run(ctx: click.Context, /, **options: Any) -> None:
             raise click.UsageError(hint.format(name=ctx.find_root().info_name))
     options["limits"] = pick(Limits, options)
     typed = again("run")
-    options["again"] = typed if can_be_resumed(options["output"]) else ""
+    resumable = options["output"] != STDOUT and can_be_resumed(options["output"])
+    options["again"] = typed if resumable else ""
     options["keep"] = pick(Keep, {**options, "cache": not options["no_cache"], "command": typed})
     options["teacher"] = pick(TeacherOptions, options)
     job = pick(Job, {**options, "notes": notes(ctx, options, demo=demo is not None)})

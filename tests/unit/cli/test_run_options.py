@@ -223,3 +223,12 @@ def test_help_has_sections() -> None:
     text = invoke(["--help"]).stdout
     for heading in ("Options:", "Pipeline:", "Teacher:", "Screen:"):
         assert f"\n{heading}\n" in text
+
+
+@pytest.mark.parametrize(("output", "resumable"), [("out.jsonl", True), ("-", False), ("/dev/null", False)])
+def test_a_command_that_goes_on_is_told_only_where_one_can(
+    performed: Performed, output: str, resumable: bool
+) -> None:
+    """Standard output and devices hold nothing to go on from."""
+    assert invoke([*NEEDED[:-1], output]).exit_code == 0
+    assert bool(performed.job.again) == resumable
