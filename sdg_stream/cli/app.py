@@ -26,6 +26,8 @@ COMMANDS = {
 }
 """Command name to where it lives in this folder, and what the list of commands says about it."""
 
+_ASKING = ("run", "generate", "bench")  # a teacher, as soon as there are no mistakes
+
 
 class App(click.Group):
     """Loads a command when it is called, and turns errors into words and exit codes."""
@@ -67,7 +69,8 @@ class App(click.Group):
         except (SdgStreamError, KeyboardInterrupt, BrokenPipeError) as error:
             from .errors import explain
 
-            raise click.exceptions.Exit(explain(error)) from None
+            code = explain(error, asking=ctx.invoked_subcommand in _ASKING)
+            raise click.exceptions.Exit(code) from None
         except click.ClickException as error:  # it may repeat what a file or a variable says
             from ..observe.text import clean
 

@@ -32,8 +32,11 @@ _EXIT_OUTPUT = 5
 _REPORT = "This is a bug in sdg_stream or in a block. Please report it with the lines above."
 
 
-def explain(error: BaseException) -> int:
-    """Say on stderr what went wrong, without a traceback; the exit code."""
+def explain(error: BaseException, *, asking: bool = False) -> int:
+    """Say on stderr what went wrong, without a traceback; the exit code.
+
+    With ``asking`` the command is one that asks a teacher.
+    """
     from ..errors import ConfigError, SdgStreamError
 
     if isinstance(error, KeyboardInterrupt):
@@ -43,7 +46,7 @@ def explain(error: BaseException) -> int:
         _discard_stdout()
         return _EXIT_OUTPUT
     if isinstance(error, ConfigError):
-        explain_config(error.problems)
+        explain_config(error.problems, asking=asking)
     elif isinstance(error, SdgStreamError):
         _say(f"Error: {error}")
     for note in getattr(error, "__notes__", ()):
@@ -51,14 +54,14 @@ def explain(error: BaseException) -> int:
     return error.exit_code if isinstance(error, SdgStreamError) else 1
 
 
-def explain_config(problems: tuple[object, ...]) -> None:
+def explain_config(problems: tuple[object, ...], *, asking: bool = False) -> None:
     """List mistakes, one a line, with the count when there are several."""
     if len(problems) == 1:
         _say(f"Error: {problems[0]}")
         return
     for problem in problems:
         _say(str(problem))
-    _say(f"Error: {len(problems)} mistakes; nothing was asked of the teacher.")
+    _say(f"Error: {len(problems)} mistakes{'; nothing was asked of the teacher' if asking else ''}.")
 
 
 def report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -106,6 +107,15 @@ def test_several_mistakes_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
         "worse",
         "Error: 2 mistakes; nothing was asked of the teacher.",
     ]
+
+
+def test_commands_that_ask_nobody_say_nothing_of_a_teacher(tmp_path: Path) -> None:
+    """Their mistakes are counted, and that is all."""
+    (tmp_path / "settings.yaml").write_text("nonsense: 1\nrubbish: 2\n")
+    for command in (["mmlu"], ["check", "full/knowledge"], ["taxonomy", "check", "."]):
+        result = CliRunner().invoke(app, [*command, "--settings", str(tmp_path / "settings.yaml")])
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1] == "Error: 2 mistakes."
 
 
 def test_interrupt_before_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
