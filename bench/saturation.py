@@ -13,7 +13,6 @@ then oldest root. That is the best a client can do that does not know lengths. O
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import statistics
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
+from comparison.bounds import Call, best_makespan
 from simulated import page, simulated_teacher, stats
 
 import sdg_stream as sdg
@@ -135,7 +135,7 @@ def run_case(
         )
     counted = stats(url)
     makespan = counted["last_at"] - counted["first_at"]
-    bound = best_makespan(requests)
+    bound = bound_of(requests)
     return {
         "case": case,
         "order": order,
@@ -168,41 +168,26 @@ async def _run(
     return teacher.requests, report
 
 
-def best_makespan(requests: list[Request]) -> float:
+def bound_of(requests: list[Request]) -> float:
     """Seconds that greedy list scheduling of these calls takes on the slots."""
     depths = sorted({request.depth for request in requests})
-    waiting: dict[tuple[int, int, tuple[int, ...]], list[Request]] = {}
-    by_place = {(r.depth, r.root, r.path): r for r in requests}
-    ready: list[tuple[int, int, tuple[int, ...], int]] = []
-    for number, request in enumerate(requests):
-        parent = _parent(request, depths, by_place)
-        if parent is None:
-            heapq.heappush(ready, (-request.depth, request.root, request.path, number))
-        else:
-            waiting.setdefault((parent.depth, parent.root, parent.path), []).append(request)
-    numbers = {id(request): number for number, request in enumerate(requests)}
-    running: list[tuple[float, int]] = []
-    now, free = 0.0, SLOTS
-    while ready or running:
-        while ready and free:
-            number = heapq.heappop(ready)[-1]
-            heapq.heappush(running, (now + seconds_of(requests[number]), number))
-            free -= 1
-        now, number = heapq.heappop(running)
-        free += 1
-        done = requests[number]
-        for child in waiting.pop((done.depth, done.root, done.path), ()):
-            heapq.heappush(ready, (-child.depth, child.root, child.path, numbers[id(child)]))
-    return now
+    oldest_first = sorted(requests, key=lambda request: (request.root, request.path))
+    places = {(r.depth, r.root, r.path): place for place, r in enumerate(oldest_first)}
+    calls = [
+        Call(seconds_of(request), request.depth, _parent(request, depths, places)) for request in oldest_first
+    ]
+    return best_makespan(calls, SLOTS)
 
 
-def _parent(request: Request, depths: list[int], by_place: dict[Any, Request]) -> Request | None:
+def _parent(
+    request: Request, depths: list[int], places: dict[tuple[int, int, tuple[int, ...]], int]
+) -> int | None:
     """The call whose reply this one's record comes from: at the stage before, at a prefix of its path."""
     index = depths.index(request.depth)
     if not index:
         return None
     for length in range(len(request.path), -1, -1):
-        found = by_place.get((depths[index - 1], request.root, request.path[:length]))
+        found = places.get((depths[index - 1], request.root, request.path[:length]))
         if found is not None:
             return found
     return None
