@@ -300,7 +300,7 @@ async def _run(server: Server, folder: Path, limit: Limit, calls: int, kill_at: 
             for n in range(calls)]  # fmt: skip
     file = folder / "pipeline.yaml"
     file.write_text(BLOCK)
-    pipeline = sdg.Pipeline.load(file)
+    pipeline = sdg.Pipeline.load(file, allow_paths=[pipelines_dir()])
     samples: list[tuple[float, dict[str, Any]]] = []
     wire = Wire(make_backend("auto", [server.url]))
     async with (
