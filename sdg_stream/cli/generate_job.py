@@ -7,10 +7,10 @@ from pathlib import Path
 
 from anyio.to_thread import run_sync as in_thread
 
-from ..errors import OutputError
 from ..events import EventHook
 from ..generation.generation import Generation
 from ..generation.report import GenerationOptions, GenerationReport
+from ..io.folders import made_folder
 from ..observe.text import aligned, count, one_line, plural
 from .connection import TeacherOptions, connected
 from .errors import EXIT_UNSATISFIED
@@ -52,17 +52,10 @@ async def _run(
     if found is not None:
         return found
     if job.teacher.serve is not None:
-        await in_thread(_make_folder, job.output_dir)  # the server's log is there before anything else
+        await in_thread(made_folder, job.output_dir)  # the server's log is there before anything else
     log = job.output_dir / "server.log"
     async with connected(job.teacher, api_key, server_log=log, hook=hook) as teacher:
         return await generation.run(teacher)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 def _account(job: GenerateJob, show: Showing, report: GenerationReport) -> int:

@@ -10,7 +10,7 @@ import msgspec
 
 from ..config.data_dirs import data_dirs
 from ..config.settings import Settings
-from ..errors import ConfigError, OutputError, Problem
+from ..errors import ConfigError, Problem
 from ..generation.leaf_pipelines import LeafPipelines, load_pipelines
 from ..mixing.row_files import read_sound_rows
 from .telling import LoggerHook
@@ -21,7 +21,6 @@ __all__ = [
     "existing_rules",
     "folder_of",
     "leaf_files",
-    "made",
     "pipelines_of",
     "user_dirs",
 ]
@@ -77,19 +76,6 @@ def folder_of(path: AnyPath | None, argument: str) -> Path:
     if path is None or not str(path):
         raise ConfigError(f"{argument} is missing: it names a folder")
     return Path(path)
-
-
-def made(folder: Path) -> Path:
-    """A folder, which is there then.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
-    return folder
 
 
 def user_dirs() -> tuple[Path, ...]:

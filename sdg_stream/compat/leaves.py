@@ -20,6 +20,7 @@ from ..generation.leaf_pipelines import LeafPipelines
 from ..generation.leaf_runs import LeafRuns, LeafWork, told
 from ..generation.report import GenerationOptions
 from ..generation.together import Together
+from ..io.folders import made_folder
 from ..mixing.benchmark import write_benchmark
 from ..mixing.names import part_of_a_name
 from ..mixing.row_files import read_sound_rows
@@ -29,7 +30,7 @@ from ..state.keep import Keep
 from ..teacher.client import TeacherClient
 from .calling import as_generate_exception, run_to_end
 from .client import connection
-from .common import AnyPath, LeafFile, folder_of, leaf_files, made, pipelines_of
+from .common import AnyPath, LeafFile, folder_of, leaf_files, pipelines_of
 from .telling import LOGGER, LoggerHook, tell_unused
 
 __all__ = ["generate_taxonomy", "generate_taxonomy_eval", "tell_checkpoints"]
@@ -93,7 +94,7 @@ def generate_taxonomy(  # noqa: PLR0917 -- upstream's arguments in upstream's or
             max_num_tokens=max_num_tokens,
         )
         _check((leaf, pipelines.of(leaf.kind)) for leaf in files)
-        folder = made(folder_of(output_dir, "output_dir"))
+        folder = made_folder(folder_of(output_dir, "output_dir"))
         work = [_rows_of(leaf, folder) for leaf in files]
         runs = run_to_end(partial(_run, work, pipelines, teacher, folder, hook), hook.warn)
         _remove_empty(files, folder, runs, hook)
@@ -139,8 +140,8 @@ def generate_taxonomy_eval(
             max_num_tokens=max_num_tokens,
         )
         _check((leaf, pipelines.benchmark) for leaf in files)
-        folder = made(folder_of(output_dir, "output_dir"))
-        rows = made(Job(folder, date_suffix).benchmark) if files else folder
+        folder = made_folder(folder_of(output_dir, "output_dir"))
+        rows = made_folder(Job(folder, date_suffix).benchmark) if files else folder
         work = [_benchmark_of(leaf, rows) for leaf in files]
 
         async def done(one: LeafWork, _report: RunReport) -> None:

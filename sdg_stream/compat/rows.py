@@ -12,6 +12,7 @@ import anyio
 from ..durable import in_own_task
 from ..errors import ConfigError
 from ..generation.report import SYSTEM_PROMPT
+from ..io.folders import made_folder
 from ..mixing.mix import mix
 from ..mixing.names import part_of_a_name
 from ..mixing.recipe import load_recipe
@@ -25,7 +26,7 @@ from ..taxonomy.leaf import KnowledgeLeaf, Taxonomy
 from ..taxonomy.preprocess import Preprocessed, preprocess
 from ..taxonomy.reading import read_taxonomy
 from .calling import as_generate_exception, run_to_end
-from .common import AnyPath, existing_rules, folder_of, leaf_files, made, pipelines_of, user_dirs
+from .common import AnyPath, existing_rules, folder_of, leaf_files, pipelines_of, user_dirs
 from .telling import LOGGER, LoggerHook, tell_unused
 
 __all__ = ["DEPRECATED", "mix_datasets", "postprocess_taxonomy", "preprocess_taxonomy"]
@@ -129,7 +130,7 @@ def postprocess_taxonomy(
     with as_generate_exception():
         files = leaf_files(folder_of(input_dir, "input_dir"))
         training = TrainingFiles(
-            made(folder_of(output_dir, "output_dir")),
+            made_folder(folder_of(output_dir, "output_dir")),
             part_of_a_name(date_suffix, "the date suffix"),
             system_prompt=SYSTEM_PROMPT if system_prompt is None else system_prompt,
             instructions=pipelines_of(pipeline).of("knowledge").auxiliary_instructions,

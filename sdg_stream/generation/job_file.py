@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from ..errors import OutputError, RunStateError
+from ..errors import RunStateError
+from ..io.folders import made_folder
 from ..mixing.names import part_of_a_name
 from ..mixing.whole_file import WholeFile
 from ..state.differences import differences, render
@@ -94,10 +95,7 @@ class Job(msgspec.Struct):
             OutputError: a folder cannot be made.
         """
         for folder in (self.benchmark, self.path("preprocessed"), self.path("generated")):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+            made_folder(folder)
         lock = RunLock(self.folder)
         lock.acquire()
         return lock

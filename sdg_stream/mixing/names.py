@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import ConfigError, OutputError
+from ..errors import ConfigError
+from ..io.folders import made_folder
 
 __all__ = ["node_datasets", "part_of_a_name"]
 
@@ -27,9 +28,5 @@ def node_datasets(output_dir: str | Path, date_suffix: str) -> Path:
         ConfigError: the suffix cannot be part of its name.
         OutputError: it cannot be made.
     """
-    folder = Path(output_dir) / f"node_datasets_{part_of_a_name(date_suffix, 'the date suffix')}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
-    return folder
+    name = f"node_datasets_{part_of_a_name(date_suffix, 'the date suffix')}"
+    return made_folder(Path(output_dir) / name)

@@ -19,7 +19,8 @@ import anyio
 import msgspec
 from anyio.to_thread import run_sync as in_thread
 
-from ..errors import ConfigError, OutputError
+from ..errors import ConfigError
+from ..io.folders import made_folder
 from .git import GitError, GitMissing, git_command, git_environment, git_output, said
 from .leaf import DocumentSource
 from .processes import NOT_FOUND, Bounds, Exceeded, run_bounded
@@ -80,7 +81,7 @@ class Fetcher:
             raise ConfigError(f"documents are not fetched: {'; '.join(wrong)}")
         lock = self._one_at_a_time.setdefault((source.repo, source.commit), anyio.Lock())
         async with lock, self._slots:
-            await in_thread(_make_folder, self._cache)
+            await in_thread(made_folder, self._cache, 0o700)
             commit = source.commit if is_hash(source.commit) else await self._find(source)
             key = hashlib.sha256(f"{source.repo}\n{commit}".encode()).hexdigest()[:32]
             place = self._cache / key
@@ -165,13 +166,6 @@ def _whole_hash(folder: Path, commit: str) -> str:
     whole = found.decode().strip()
     git_output(folder, "--git-dir=.", "cat-file", "-e", f"{whole}^{{tree}}")
     return whole
-
-
-def _make_folder(cache: Path) -> None:
-    try:
-        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise OutputError(f"{cache}: cannot be made: {error.strerror}") from error
 
 
 def _make_partial(cache: Path) -> Path:

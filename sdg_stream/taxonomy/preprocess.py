@@ -11,6 +11,7 @@ import msgspec
 from anyio.to_thread import run_sync as in_thread
 
 from ..errors import ConfigError, OutputError, Problem
+from ..io.folders import made_folder
 from .clones import Fetcher
 from .documents import Chunker, Document, fetch_all
 from .leaf import KnowledgeLeaf, LeafNode, Taxonomy
@@ -53,7 +54,7 @@ async def preprocess(
     """
     knowledge = _knowledge(taxonomy.leaf_nodes)
     left_out = () if chunker is not None else knowledge
-    await in_thread(_make_folder, folder)
+    await in_thread(made_folder, folder)
     fetched = await fetch_all(() if left_out else knowledge, fetcher, folder / "documents")
     if chunker is not None and knowledge:
         await in_thread(write_chunker, folder, chunker.name)
@@ -117,10 +118,3 @@ async def _unreadable(documents: Sequence[Document]) -> list[Problem]:
 
 def _knowledge(leaves: Sequence[LeafNode]) -> tuple[KnowledgeLeaf, ...]:
     return tuple(leaf for leaf in leaves if isinstance(leaf, KnowledgeLeaf))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
