@@ -15,8 +15,8 @@ from ..events import Notice, RunReport
 from ..pipeline import Pipeline
 from ..record import Columns
 from ..state.keep import Keep
+from ..taxonomy.samples_file import SamplesFile
 from .leaf_pipelines import LeafPipelines
-from .samples_file import SamplesFile
 from .together import Together
 
 __all__ = ["LeafRuns", "LeafWork", "is_bug", "told"]

@@ -27,11 +27,11 @@ from ..taxonomy.documents import LeafDocuments, fetch_all
 from ..taxonomy.leaf import KnowledgeLeaf, LeafNode
 from ..taxonomy.preprocess import write_chunker
 from ..taxonomy.samples import samples
+from ..taxonomy.samples_file import SamplesFile
 from .job_file import Job, JobFile
 from .leaf_runs import LeafRuns, LeafWork, is_bug, told
 from .prepared import Prepared, facts_of
 from .report import GenerationReport, LeafReport
-from .samples_file import SamplesFile
 from .together import Together
 
 __all__ = ["Start"]

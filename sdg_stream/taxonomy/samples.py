@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from anyio.to_thread import run_sync as in_thread
-
-from ..errors import ConfigError, OutputError, Problem
-from ..io.jsonl import JsonlSink
+from ..errors import ConfigError, Problem
 from .documents import Chunker, Document
 from .leaf import KnowledgeLeaf, KnowledgeSeed, LeafNode, SkillLeaf, SkillSeed
+from .samples_file import SamplesFile
 
 __all__ = ["columns_of", "samples", "write_samples"]
 
@@ -81,7 +79,7 @@ def _skill_sample(leaf: SkillLeaf, seed: SkillSeed) -> dict[str, Any]:
     }
 
 
-async def write_samples(leaf: LeafNode, rows: AsyncIterable[dict[str, Any]], folder: Path) -> int:
+async def write_samples(leaf: LeafNode, rows: AsyncGenerator[dict[str, Any], None], folder: Path) -> int:
     """Write the samples of a leaf node to ``<name>.jsonl`` in ``folder``; how many there were.
 
     The file appears when it is whole and on the disk.
@@ -89,18 +87,6 @@ async def write_samples(leaf: LeafNode, rows: AsyncIterable[dict[str, Any]], fol
     Raises:
         OutputError: it cannot be written.
     """
-    file = folder / f"{leaf.name}.jsonl"
-    partial = file.with_name(f".{file.name}.partial")
-    sink = JsonlSink(partial)
-    await sink.open()
-    try:
-        async for row in rows:
-            await sink.put([sink.prepare(row)])
-        await sink.sync()
-    finally:
-        await sink.aclose()
-    try:
-        await in_thread(partial.replace, file)
-    except OSError as error:
-        raise OutputError(f"{file}: cannot be written: {error.strerror}") from error
-    return sink.rows_written
+    file = SamplesFile(folder / f"{leaf.name}.jsonl")
+    await file.write(rows)
+    return file.count

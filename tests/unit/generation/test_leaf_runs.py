@@ -16,11 +16,11 @@ from sdg_stream.errors import ConfigError, OutputError, RecordError, TeacherUnus
 from sdg_stream.events import Event, Notice, RunReport
 from sdg_stream.generation.leaf_pipelines import BENCHMARK, FILES, LeafPipelines
 from sdg_stream.generation.leaf_runs import LeafRuns, LeafWork, told
-from sdg_stream.generation.samples_file import SamplesFile
 from sdg_stream.generation.together import Together
 from sdg_stream.io.iterables import IterableSource
 from sdg_stream.pipeline import Pipeline
 from sdg_stream.state.keep import Keep
+from sdg_stream.taxonomy.samples_file import SamplesFile
 from sdg_stream.testing.scripted import Reply, ScriptedTeacher, prompt_text
 
 pytestmark = pytest.mark.anyio

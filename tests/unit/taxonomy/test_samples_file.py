@@ -12,7 +12,7 @@ import pytest
 from anyio.abc import TaskStatus
 
 from sdg_stream.errors import ConfigError, OutputError
-from sdg_stream.generation.samples_file import SamplesFile
+from sdg_stream.taxonomy.samples_file import SamplesFile
 
 pytestmark = pytest.mark.anyio
 
