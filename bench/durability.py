@@ -19,38 +19,16 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 from process_use import cpu_seconds, peak_mb
 from simulated import apart, simulated_teacher
-from transport import running
+from transport import REPLY, Setting, running
 
 import sdg_stream as sdg
 from sdg_stream.io.jsonl import JsonlSink
-
-ASK = """
-version: "1.0"
-blocks:
-  - name: ask
-    type: LLMBlock
-    config:
-      config_path: prompt.yaml
-      output_cols: [judgment, score]
-      gen_kwargs: {max_tokens: 64, temperature: 0.7}
-"""
-
-PROMPT = """
-system: You are a judge.
-introduction: Judge the answer.
-principles: Be strict.
-examples: ""
-generation: "{{document}} {{question}}"
-start_tags: ["[S]", "[T]"]
-end_tags: ["[/S]", "[/T]"]
-"""
 
 ROWS = """
 version: "1.0"
@@ -69,28 +47,25 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "ask.yaml").write_text(ASK, encoding="utf-8")
-        (folder / "prompt.yaml").write_text(PROMPT, encoding="utf-8")
-        (folder / "rows.yaml").write_text(ROWS, encoding="utf-8")
         if arguments.only in (None, "wall"):
-            options = ("--latency", "fixed", "--latency-seconds", "0.2", "--slots", "64")
+            options = ("--latency", "fixed", "--latency-seconds", "0.2", "--slots", "64", "--reply", REPLY)
             with simulated_teacher(*options) as url:
-                compare("wall", folder, url, arguments.calls, arguments.pairs)
+                compare("wall", Setting(url, arguments.calls, 64, folder), arguments.pairs)
         if arguments.only in (None, "cpu"):
             with apart(), running("canned") as url, apart(first=True):
-                compare("cpu", folder, url, 5 * arguments.calls, arguments.pairs)
+                compare("cpu", Setting(url, 5 * arguments.calls, 64, folder), arguments.pairs)
         if arguments.only in (None, "resume"):
             anyio.run(resume, folder, arguments.roots, backend_options={"use_uvloop": True})
 
 
-def compare(case: str, folder: Path, url: str, calls: int, pairs: int) -> None:
+def compare(case: str, setting: Setting, pairs: int) -> None:
     """Kept and not kept in turn; medians and the spread of the ratios."""
-    with (folder / "in.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows(calls))
+    setting.write_files()
+    calls = setting.calls
     found: list[dict[str, float]] = []
     for _ in range(pairs):
         for kept in (True, False):
-            measured = anyio.run(one, folder, url, calls, kept, backend_options={"use_uvloop": True})
+            measured = anyio.run(one, setting, kept, backend_options={"use_uvloop": True})
             found.append({"kept": kept, **measured})
     on, off = ([run for run in found if bool(run["kept"]) is kept] for kept in (True, False))
     ratios = sorted(a["seconds"] / b["seconds"] for a, b in zip(on, off, strict=True))
@@ -115,30 +90,24 @@ def compare(case: str, folder: Path, url: str, calls: int, pairs: int) -> None:
     )
 
 
-async def one(folder: Path, url: str, calls: int, kept: bool) -> dict[str, float]:
+async def one(setting: Setting, kept: bool) -> dict[str, float]:
     """One run."""
-    pipeline = sdg.Pipeline.load(folder / "ask.yaml")
-    output: Any = folder / "out.jsonl"
+    pipeline = sdg.Pipeline.load(setting.folder / "sampled.yaml")
+    output: Any = setting.folder / "out.jsonl"
     if not kept:
-        output = JsonlSink(folder / "plain.jsonl")
+        output = JsonlSink(setting.folder / "plain.jsonl")
         await output.open()
-    async with sdg.connect(url, concurrency=64) as teacher:
+    async with sdg.connect(setting.url, concurrency=setting.concurrency) as teacher:
         cpu, began = cpu_seconds(), time.monotonic()
-        report = await pipeline.run(folder / "in.jsonl", output, teacher, overwrite=True)
+        report = await pipeline.run(setting.folder / "in.jsonl", output, teacher, overwrite=True)
         seconds, cpu = time.monotonic() - began, cpu_seconds() - cpu
-    assert report.accepted + report.filtered + report.rejected == calls
+    assert report.rows == setting.calls
     return {"seconds": seconds, "cpu": cpu}
-
-
-def rows(count: int) -> Iterator[dict[str, Any]]:
-    """Records that make a prompt of 2 kB."""
-    document = "word " * 380
-    for number in range(count):
-        yield {"document": document, "question": f"Question {number}?"}
 
 
 async def resume(folder: Path, roots: int) -> None:
     """A run with so many settled roots, and the time until it goes on."""
+    (folder / "rows.yaml").write_text(ROWS, encoding="utf-8")
     pipeline = sdg.Pipeline.load(folder / "rows.yaml")
     source, output = folder / "many_in.jsonl", folder / "many.jsonl"
     with source.open("w", encoding="utf-8") as file:
