@@ -6,7 +6,7 @@ templates, regular expressions, block types. Blocks are built anew for each run,
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -194,7 +194,7 @@ class Pipeline:
         keep = msgspec.structs.replace(keep or Keep(), **fields)
         plan = self.plan(order)
         _check_limits(limits, plan, teacher)
-        reading = _as_source(source, self._warn)
+        reading = _as_source(source, hook)
         imported = importing(reading, import_checkpoint, plan, hook)
         fed = imported or reading
         async with source_closed_on_error(fed):
@@ -318,19 +318,20 @@ class Pipeline:
     ) -> AbstractAsyncContextManager[AsyncIterator[Columns]]:
         """Run in the background of an ``async with`` block and iterate over the rows; leaving it cancels.
 
-        Nothing is written anywhere; rejects are told to ``hook`` as events. The reader is the back-pressure:
-        records are asked for only as fast as rows are taken.
+        Nothing is written anywhere; rejects, and what is odd about an input file, are told to ``hook`` as
+        events. The reader is the back-pressure: records are asked for only as fast as rows are taken.
         """
+        hook = hook or self._hook
         stream = RowStream()
         session = Session(ledger=PlainLedger(stream), teacher=teacher, facts={})
-        engine = self._engine(_as_source(rows), session, order=order, hook=hook or self._hook)
+        engine = self._engine(_as_source(rows, hook), session, order=order, hook=hook)
         return stream.running(engine.run)
 
     def _warn(self, code: str, message: str) -> None:
         """Tell a warning once, however often the blocks are built."""
-        if self._hook is not None and message not in self._warned:
+        if message not in self._warned:
             self._warned.add(message)
-            self._hook(Notice(code=code, level="warning", message=message))
+            _warn(self._hook, code, message)
 
     # ------------------------------------------------------------ running
 
@@ -383,12 +384,16 @@ def _name_of(path: Path) -> str:
     return path.relative_to(root).with_suffix("").as_posix() if path.is_relative_to(root) else str(path)
 
 
-def _as_source(source: Input, warn: Callable[[str, str], None] | None = None) -> Source:
-    """What is to be read; ``warn`` is told what is odd about a file, unless somebody else is."""
-    if isinstance(source, str | Path):
-        source = JsonlSource(source)
-    if isinstance(source, JsonlSource):
-        source.on_warning = source.on_warning or warn
+def _warn(hook: EventHook | None, code: str, message: str) -> None:
+    if hook is not None:
+        hook(Notice(code=code, level="warning", message=message))
+
+
+def _as_source(source: Input, hook: EventHook | None) -> Source:
+    """What is to be read; ``hook`` is told what is odd about a file, unless somebody else is."""
+    if isinstance(source, str | Path | JsonlSource):
+        source = source if isinstance(source, JsonlSource) else JsonlSource(source)
+        source.on_warning = source.on_warning or partial(_warn, hook)
         return source
     if isinstance(source, Iterable):
         return IterableSource(source)

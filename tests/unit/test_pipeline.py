@@ -292,3 +292,15 @@ async def test_the_same_input_and_answers_give_the_same_file(tmp_path: Path) -> 
     for number in range(2):
         await pipeline.run(seeds, tmp_path / f"{number}.jsonl", ScriptedTeacher(reply))
     assert (tmp_path / "0.jsonl").read_bytes() == (tmp_path / "1.jsonl").read_bytes()
+
+
+async def test_what_is_odd_about_an_input_file_is_told_to_the_hook_of_a_run(tmp_path: Path) -> None:
+    """Whether rows go to a file or to the reader of a stream, and to nobody else's hook."""
+    source, others, told = tmp_path / "in.jsonl", list[Event](), list[Event]()
+    source.write_text('{"question": "number 0 ?", "n": 1, "n": 0}\n')
+    pipeline = sdg.Pipeline.load(write(tmp_path, JUDGE), hook=others.append)
+    await pipeline.run(source, tmp_path / "out.jsonl", ScriptedTeacher(by_length), hook=told.append)
+    async with pipeline.stream(source, ScriptedTeacher(by_length), hook=told.append) as results:
+        assert [row["n"] async for row in results] == [0]
+    assert [event.code for event in told if isinstance(event, Notice)] == ["duplicate_keys"] * 2
+    assert [event.code for event in others if isinstance(event, Notice)] == ["default_family"]
