@@ -132,7 +132,7 @@ CHAIN = (
 )
 CALLS = "transport.py --server canned --case bare whole_aiohttp whole_lean"
 WHOLE = (f"{CALLS} --calls 12000 --repeat 7", f"{CALLS} --calls 12000 --repeat 3")
-WALL = ("durability.py --only wall --pairs 5", "durability.py --only wall --pairs 2 --calls 2000")
+WALL = ("durability.py --only wall --pairs 5", "durability.py --only wall --pairs 2")
 CPU = ("durability.py --only cpu --pairs 5", "durability.py --only cpu --pairs 3")
 MEMORY = ("memory.py", "memory.py --rows 1000 100000 --calls 1000 10000")
 START = ("startup.py 20", "startup.py 5")
