@@ -134,12 +134,19 @@ def _next(run: RunSummary) -> list[str]:
     if run.state not in _FINISHED or run.again:
         if not command:
             return ["", "The same call or command as before goes on from there."]
-        return ["", "This goes on from there:", f"  {command}"]
+        return ["", f"This goes on from there{_moved(run)}:", f"  {command}"]
     account = run.account
     if account is None or not account.roots_with_rejects:
         return []
-    words = f"This runs the {plural(account.roots_with_rejects, 'root')} with rejects again:"
+    words = f"This runs the {plural(account.roots_with_rejects, 'root')} with rejects again{_moved(run)}:"
     return ["", words, f"  {command} --retry-rejected"] if command else []
+
+
+def _moved(run: RunSummary) -> str:
+    """What to change in a command that was typed for another place: as it is it would begin anew there."""
+    if not run.typed_for:
+        return ""
+    return f", once its paths are those of here (its output is {one_line(run.typed_for)})"
 
 
 def _line(label: str, text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
         pipeline: its name, if it is known.
         input: what was read, if it is known.
         command: what goes on with it, if it is known.
+        typed_for: what that calls the output, if it is another file from here: one of the two has moved.
         account: of the settled roots whose rows are in the output; None while there are none.
         edited: the same of the run that is to replace it; None if there is none.
         settled_below: all roots below are settled, in the run that is under way.
@@ -95,6 +97,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str = ""
     input: str = ""
     command: str = ""
+    typed_for: str = ""
     account: RunReport | None = None
     edited: RunReport | None = None
     settled_below: int = 0
@@ -250,6 +253,9 @@ def _run_file(directory: RunDirectory) -> Mapping[str, str]:
     """What ``run.json`` tells. It is for people, who may have changed it: a damaged one is passed over."""
     try:
         noted = orjson.loads(directory.run_file.read_bytes())
-        return {name: str(noted[name]) for name in ("pipeline", "input", "command")}
-    except (OSError, orjson.JSONDecodeError, LookupError, TypeError):
+        known = {name: str(noted[name]) for name in ("pipeline", "input", "command")}
+        output = str(noted["output"])
+        moved = realpath(output) != realpath(directory.output)
+    except (OSError, ValueError, LookupError, TypeError):
         return {}
+    return {**known, "typed_for": output} if moved else known

@@ -94,6 +94,15 @@ def test_a_run_with_something_left_to_do(state: str, words: str) -> None:
     assert "The same call" in run_text(summary(state, command="")).splitlines()[-1]
 
 
+def test_a_command_that_was_typed_for_another_place() -> None:
+    """It would begin another run there, so what is to be put right comes before it."""
+    for state, begin in (("stopped", "This goes on from there"), ("finished", "This runs the 9 roots with")):
+        *_, words, command = run_text(summary(state, typed_for="/old/out.jsonl\x1b[31m")).splitlines()
+        assert words.startswith(begin)
+        assert words.endswith(", once its paths are those of here (its output is /old/out.jsonl):")
+        assert summary().command in command
+
+
 def test_a_run_under_way() -> None:
     """Who runs it, and nothing to type."""
     text = run_text(summary("running", used_by="process 7 on here, since then"))

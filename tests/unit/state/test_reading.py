@@ -252,6 +252,28 @@ async def test_pages_that_are_overwritten(tmp_path: Path) -> None:
         read(output)
 
 
+async def test_a_run_that_was_moved_knows_what_its_command_calls_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whatever path it is looked at; one that was not moved has nothing to say."""
+    (tmp_path / "old").mkdir()
+    output = await run(tmp_path / "old")
+    monkeypatch.chdir(tmp_path / "old")
+    assert (read(output).typed_for, read(Path("out.jsonl")).typed_for) == ("", "")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert read(tmp_path / "new" / "out.jsonl").typed_for == str(output)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
+async def test_a_run_file_with_an_odd_name_is_no_trouble(tmp_path: Path, name: str) -> None:
+    """Whatever somebody has written there, the run can be looked at."""
+    output = await run(tmp_path)
+    noted = Path(f"{output}.run/run.json")
+    noted.write_bytes(orjson.dumps({**orjson.loads(noted.read_bytes()), "output": name}))
+    assert read(output).state == "finished"
+
+
 async def test_a_run_file_that_somebody_changed_is_passed_over(tmp_path: Path) -> None:
     """It only says what is not known otherwise."""
     output = await run(tmp_path)
