@@ -72,8 +72,7 @@ def main() -> int:
     records = Records(results)
     facts = _facts(results, sizes)
     if not options.report:
-        facts.date, facts.machine = datetime.now(UTC).strftime("%Y-%m-%d"), machine()
-        facts.command = _command(options)
+        facts.machine, facts.command = machine(), _command(options)
     pythons: dict[str, Path] = {}
     for name in [] if options.report else options.tools:
         try:
@@ -119,7 +118,7 @@ def _facts(results: Path, sizes: Sizes) -> Facts:
     facts = (
         msgspec.json.decode(file.read_bytes(), type=Facts)
         if file.exists()
-        else Facts(date="", machine="", command="", versions={})
+        else Facts(machine="", command="", versions={})
     )
     facts.sizes = msgspec.to_builtins(sizes)
     return facts

@@ -25,7 +25,6 @@ WORDS = 160  # characters of what a tool says
 class Facts(msgspec.Struct, kw_only=True):
     """What is true of a whole comparison."""
 
-    date: str
     machine: str
     command: str
     versions: dict[str, str]
@@ -35,18 +34,21 @@ class Facts(msgspec.Struct, kw_only=True):
 
 def render(records: Records, facts: Facts) -> str:
     """The comparison's part of ``RESULTS.md``."""
-    kept = (record for name in CASES for record in records.of(name).values())
-    parts = [_head(facts, sum(record.seconds for record in kept))]
+    kept = [record for name in CASES for record in records.of(name).values()]
+    parts = [_head(facts, kept)]
     parts += [_case(name, case, records, facts) for name, case in CASES.items() if records.of(name)]
     return "\n\n".join(parts)
 
 
-def _head(facts: Facts, seconds: float) -> str:
+def _head(facts: Facts, kept: list[Record]) -> str:
+    seconds = sum(record.seconds for record in kept)
+    days = sorted({record.date[:10] for record in kept})
+    dates = " to ".join(dict.fromkeys([*days[:1], *days[-1:]]))
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     made = f"Made by `{facts.command}`; the runs took {seconds / 60:.0f} minutes."
     lines = [
         "## Comparison with other tools",
-        f"{facts.date}, {facts.machine}. {made}",
+        f"{dates}, {facts.machine}. {made}",
         f"Versions: {versions}.",
         INTRODUCTION,
     ]

@@ -64,7 +64,7 @@ def test_why_something_is_ahead_is_told_where_it_is(tmp_path: Path) -> None:
     records = Records(tmp_path)
     records.add("memory", Record("sdg_stream", 0, {"mb_1000": 50.0}))
     records.add("memory", Record("curator", 0, {"mb_1000": 320.0}))
-    facts = Facts(date="", machine="", command="", versions={})
+    facts = Facts(machine="", command="", versions={})
     assert "Why: " not in render(records, facts)
     records.add("memory", Record("aiohttp", 0, {"mb_1000": 40.0}))
     told = render(records, facts)
@@ -73,6 +73,17 @@ def test_why_something_is_ahead_is_told_where_it_is(tmp_path: Path) -> None:
     assert "**sdg_stream does not lead everywhere here.** Better: curator 30 against 50" in render(
         records, facts
     )
+
+
+def test_the_days_are_those_of_the_runs(tmp_path: Path) -> None:
+    """Tables made anew of kept runs tell when these were made, not when the tables were."""
+    records = Records(tmp_path)
+    facts = Facts(machine="a machine", command="", versions={})
+    records.add("memory", Record("curator", 0, {"mb_1000": 3.0}, date="2026-11-02T23:59:00+00:00"))
+    assert "\n2026-11-02, a machine. " in render(records, facts)
+    records.add("memory", Record("curator", 1, {"mb_1000": 3.0}, date="2026-11-04T00:01:00+00:00"))
+    records.add("memory", Record("curator", 2, {"mb_1000": 3.0}, date="2026-11-03T00:01:00+00:00"))
+    assert "\n2026-11-02 to 2026-11-04, a machine. " in render(records, facts)
 
 
 def test_records_are_kept_by_tool_and_repeat(tmp_path: Path) -> None:
