@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ from .options import (
     plugins_option,
     settings_option,
 )
+from .typed import api_key
 
 __all__ = ["bench"]
 
@@ -185,7 +185,7 @@ def bench(ctx: click.Context, /, **options: Any) -> None:
     if options["shared_prefix"] > options["prompt_tokens"]:
         raise click.UsageError("--shared-prefix is a part of --prompt-tokens and cannot be more")
     job = pick(BenchJob, {**options, "command": _typed()})
-    ctx.exit(perform(job, _api_key(options)))
+    ctx.exit(perform(job, api_key(options)))
 
 
 @bench.command(cls=Command)
@@ -198,13 +198,6 @@ def compare(first: Path, second: Path) -> None:
     from ..observe.bench_text import comparison_text
 
     click.echo(comparison_text(compared(read_report(first), read_report(second))))
-
-
-def _api_key(options: dict[str, Any]) -> str | None:
-    """The key itself: never shown, never kept in a struct that could be printed."""
-    if options["simulate"]:
-        return None
-    return options["api_key"] or os.environ.get(options["api_key_env"]) or None
 
 
 def _typed() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +17,7 @@ from .options import (
     plugins_option,
     settings_option,
 )
+from .typed import api_key
 
 if TYPE_CHECKING:
     from ..errors import Problem
@@ -100,14 +100,13 @@ def _check_endpoints(options: dict[str, Any], found: Found) -> list[str]:
     from .endpoint import Endpoints, look, screen
     from .signals import run_until_signal
 
-    asked = pick(Endpoints, options)
-    api_key = options["api_key"] or os.environ.get(options["api_key_env"]) or None
+    asked, key = pick(Endpoints, options), api_key(options)
 
     def tell(event: Event, /) -> None:
         if isinstance(event, Notice):
             _say(event.message)
 
-    found.teacher = run_until_signal(lambda: look(asked, api_key, tell), _say)
+    found.teacher = run_until_signal(lambda: look(asked, key, tell), _say)
     return screen(found.teacher, asked)
 
 

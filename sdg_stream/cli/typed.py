@@ -33,7 +33,7 @@ def again(command: str) -> str:
 
 def api_key(options: dict[str, Any]) -> str | None:
     """The key itself: never shown, never kept in a struct that could be printed."""
-    if options["simulate"]:
+    if options.get("simulate"):
         return None
     return options["api_key"] or os.environ.get(options["api_key_env"]) or None
 
