@@ -13,11 +13,12 @@ import msgspec
 from ..events import EventHook
 from ..observe.text import aligned, clean, count, one_line
 from ..teacher.connect import authorization
-from ..teacher.http import AiohttpBackend, proxy_for
+from ..teacher.http import AiohttpBackend
 from ..teacher.preflight import PreflightReport, preflight
 from ..teacher.probe import EndpointFacts
 from ..teacher.redaction import proxy_secrets
 from ..teacher.tls import tls_context
+from ..teacher.transport import proxy_for
 
 __all__ = ["Endpoints", "look", "screen"]
 

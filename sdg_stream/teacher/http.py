@@ -8,12 +8,8 @@ replies are asked for uncompressed, redirects are not followed, and proxies are 
 from __future__ import annotations
 
 import io
-import os
-import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import anyio
@@ -38,11 +34,13 @@ from .transport import (
     NO_SOCKETS,
     no_socket_words,
     origin,
+    proxy_for,
     redirect_words,
     split_url,
+    words_of,
 )
 
-__all__ = ["AiohttpBackend", "proxy_for"]
+__all__ = ["AiohttpBackend"]
 
 KEEPALIVE_SECONDS = 4.0
 LARGE_BODY = 1024 * 1024  # bytes, from which on aiohttp wants a file
@@ -144,20 +142,6 @@ class AiohttpBackend:
         return self._proxies[url]
 
 
-def proxy_for(url: str, proxy: str | None) -> str | None:
-    """The proxy that requests to a URL go through.
-
-    ``auto`` reads what the system says (``HTTPS_PROXY``, ``NO_PROXY``, ...), and nothing else does.
-    """
-    if proxy != "auto":
-        return proxy
-    parts = urlsplit(url)
-    if proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    found = getproxies()
-    return found.get(parts.scheme) or found.get("all")
-
-
 def _check_proxy(proxy: str) -> None:
     parts = split_url(proxy)
     if parts is None or parts.scheme not in {"http", "https"}:
@@ -199,7 +183,7 @@ def _no_connection(error: aiohttp.ClientConnectorError, url: str) -> AttemptErro
     trouble = tls_trouble(cause)
     if trouble is not None:
         return TeacherUnusable(f"no safe connection to {origin(url)}: {trouble}")
-    words = _words(error.os_error)
+    words = words_of(error.os_error)
     if error.os_error.errno in NO_SOCKETS:  # less, later: as when the server says so
         return RateLimited(no_socket_words(words))
     if isinstance(error, aiohttp.ClientProxyConnectionError):
@@ -207,12 +191,6 @@ def _no_connection(error: aiohttp.ClientConnectorError, url: str) -> AttemptErro
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return ConnectFailed(f"cannot find the host {error.host}: {words}")
     return ConnectFailed(f"cannot connect: {words}")
-
-
-def _words(error: OSError) -> str:
-    """The system's words; asyncio puts its own, with the address, in their place."""
-    plain = isinstance(error.errno, int) and error.errno > 0 and not isinstance(error, ssl.SSLError)
-    return os.strerror(error.errno) if plain and error.errno is not None else error.strerror or str(error)
 
 
 async def _read(reply: aiohttp.ClientResponse) -> bytes:

@@ -1,9 +1,9 @@
-"""The lean backend: HTTP/1.1 over plain TCP for teachers that are near, at a fraction of aiohttp's CPU.
+"""The lean backend: HTTP/1.1 over TCP or TLS, at a fraction of aiohttp's CPU.
 
 A call takes a connection from a stack of idle ones, writes one piece of bytes and waits for one future. What
-needs more (TLS, proxies, streamed replies) is the aiohttp backend's business: :meth:`LeanBackend.takes` says
-which URLs are for this one. Both keep connections for less time than servers do, ask for uncompressed
-replies, follow no redirects and fail with the same errors.
+needs more (proxies, streamed replies) is the aiohttp backend's business: :meth:`LeanBackend.takes` says which
+URLs are for this one. Both keep connections for less time than servers do, ask for uncompressed replies,
+follow no redirects, trust the same certificates and fail with the same errors.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 import anyio
@@ -20,23 +22,35 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 
 from ..abc import HttpReply
 from ..errors import AttemptError, ConnectFailed, RateLimited, TeacherUnusable
-from .lean_connection import Connection, words_of
+from .lean_connection import Connection
 from .sockets import kept_alive
-from .transport import CONNECT_SECONDS, DNS_SECONDS, NO_SOCKETS, no_socket_words, redirect_words
+from .tls import tls_context, tls_trouble
+from .transport import (
+    CONNECT_SECONDS,
+    DNS_SECONDS,
+    NO_SOCKETS,
+    no_socket_words,
+    origin,
+    redirect_words,
+    words_of,
+)
 
 __all__ = ["LeanBackend"]
 
 IDLE_SECONDS = 4.0  # uvicorn closes idle connections after 5 s
 SECOND_ADDRESS_SECONDS = 0.25  # RFC 8305, section 5: how long the first address is tried alone
 MAX_ROUTES = 1000
+PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name: RFC 9110, section 5.6.2
 _CLOSED = "the connections to the teacher have been closed"
 _PRINTABLE = re.compile(r"[!-~]+")
 
 
 class _Pool(msgspec.Struct):
-    """What is known of one host and port. ``idle`` holds the connection that was used last at its end."""
+    """What is known of one origin. ``idle`` holds the connection that was used last at its end."""
 
+    origin: str
+    tls: bool
     host: str
     port: int
     lock: anyio.Lock  # one look-up at a time
@@ -58,12 +72,20 @@ class _Route(msgspec.Struct):
 
 
 class LeanBackend:
-    """Implements :class:`~sdg_stream.abc.Backend` for plain HTTP. Construct it on a running event loop."""
+    """Implements :class:`~sdg_stream.abc.Backend`. Construct it on a running event loop.
 
-    def __init__(self) -> None:
+    Args:
+        ca_file: PEM file of the authorities to trust instead of the system's.
+
+    Raises:
+        ConfigError: the file cannot be read or holds no certificates.
+    """
+
+    def __init__(self, *, ca_file: str | Path | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._routes: dict[tuple[str, str], _Route] = {}
-        self._pools: dict[tuple[str, int], _Pool] = {}
+        self._pools: dict[tuple[str, str, int], _Pool] = {}
+        self._context = tls_context(ca_file) if ca_file is not None else None
         self._open: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -71,9 +93,9 @@ class LeanBackend:
 
     @staticmethod
     def takes(url: str) -> bool:
-        """Whether this backend is for a URL: plain HTTP, no password in it, nothing to be quoted."""
+        """Whether this backend is for a URL: HTTP, no password in it, nothing to be quoted."""
         parts = urlsplit(url)
-        plain = parts.scheme == "http" and "@" not in parts.netloc
+        plain = parts.scheme in PORTS and "@" not in parts.netloc
         return plain and bool(parts.hostname) and _PRINTABLE.fullmatch(url) is not None
 
     async def send(
@@ -91,7 +113,7 @@ class LeanBackend:
         ``seen`` is told each piece of the reply's body as it comes.
 
         Raises:
-            TeacherUnusable: a redirect.
+            TeacherUnusable: a redirect, or a TLS handshake that will never succeed.
             ValueError: the URL or a header cannot be sent.
         """
         route = self._routes.get((method, url))
@@ -183,11 +205,16 @@ class LeanBackend:
         sock = await start_connection(
             addresses, happy_eyeballs_delay=SECOND_ADDRESS_SECONDS, loop=self._loop, socket_factory=kept_alive
         )
+        connection = Connection(self._loop, self._lost)
         try:
-            _, connection = await self._loop.create_connection(
-                lambda: Connection(self._loop, self._lost), sock=sock
+            await self._loop.create_connection(
+                lambda: connection,
+                sock=sock,
+                ssl=self._trusted() if pool.tls else None,
+                server_hostname=pool.host.rstrip(".") if pool.tls else None,
             )
         except BaseException:
+            connection.close()  # the event loop only begins to say goodbye, on a socket that is closed here
             sock.close()
             raise
         if self._closed:
@@ -197,6 +224,12 @@ class LeanBackend:
             raise ConnectFailed("the server closed the connection, or spoke, before it was asked")
         self._open.add(connection)
         return connection
+
+    def _trusted(self) -> ssl.SSLContext:
+        """Whom to trust; the system's authorities take some time to read, so only where they are needed."""
+        if self._context is None:
+            self._context = tls_context()
+        return self._context
 
     async def _addresses(self, pool: _Pool) -> list[AddrInfoType]:
         """Where the host is, in the system's order; of its first family each address in turn."""
@@ -224,8 +257,11 @@ class LeanBackend:
             raise ValueError(
                 f"not a plain URL: {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
             )
-        host, port = str(parts.hostname), parts.port or 80
-        pool = self._pools.setdefault((host, port), _Pool(host, port, anyio.Lock()))
+        host, port = str(parts.hostname), parts.port or PORTS[parts.scheme]
+        pool = self._pools.setdefault(
+            (parts.scheme, host, port),
+            _Pool(origin(url), parts.scheme == "https", host, port, anyio.Lock()),
+        )
         if len(self._routes) >= MAX_ROUTES:
             self._routes.clear()
         route = _Route(dict(headers), _head(method, parts, headers), pool)
@@ -251,7 +287,10 @@ def _head(method: str, parts: SplitResult, headers: Mapping[str, str]) -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
-def _no_connection(error: Exception, pool: _Pool) -> AttemptError:
+def _no_connection(error: Exception, pool: _Pool) -> AttemptError | TeacherUnusable:
+    trouble = tls_trouble(error)
+    if trouble is not None:
+        return TeacherUnusable(f"no safe connection to {pool.origin}: {trouble}")
     words = words_of(error)
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return ConnectFailed(f"cannot find the host {pool.host}: {words}")

@@ -1,21 +1,21 @@
 """One connection of the lean backend: a request goes out, a whole reply comes in, one at a time.
 
-A protocol right on the event loop's transport: no task, no stream and no buffer between the socket and the
-caller, only one future a call.
+A protocol right on the event loop's transport, of TCP or TLS: no task, no stream and no buffer between that
+and the caller, only one future a call.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import cast
 
 from ..abc import HttpReply
 from ..errors import AttemptError, AttemptTimeout, ConnectFailed
 from .lean_reply import ReplyReader
+from .transport import words_of
 
-__all__ = ["Connection", "words_of"]
+__all__ = ["Connection"]
 
 SLICE = 64 * 1024  # bytes of a request that are given to the transport at a time
 
@@ -37,6 +37,8 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self._loop = loop
         self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._write: Callable[[bytes | memoryview], None]
         self._reader = ReplyReader()
         self._used = False  # a whole reply has come
         self._waiter: asyncio.Future[HttpReply] | None = None
@@ -62,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._reader.begin(seen)
         self._watch(deadline, timeout)
         if len(request) <= SLICE:
-            self._transport.write(request)
+            self._write(request)
         else:
             self._rest = memoryview(request)
             self._pump()
@@ -72,7 +74,8 @@ class Connection(asyncio.Protocol):
         """Close at once, whatever is under way."""
         self.alive = False
         self._rest = None
-        self._transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     def fail(self, error: AttemptError, cause: BaseException | None = None) -> None:
         """Close, and end the call under way, if there is one, with this error."""
@@ -86,8 +89,9 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------ asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection can be used."""
+        """The connection can be used; with TLS, after the handshake."""
         self._transport = cast("asyncio.Transport", transport)
+        self._write = self._transport.write
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a reply, or bytes that nobody asked for."""
@@ -103,8 +107,9 @@ class Connection(asyncio.Protocol):
             self._answer(reply)
 
     def eof_received(self) -> None:
-        """The server sends no more; the transport closes itself."""
+        """The server sends no more. TLS would wait for a last word from it, so all is closed at once."""
         self._end(None)
+        self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
@@ -157,7 +162,7 @@ class Connection(asyncio.Protocol):
         while self._rest is not None and not self._paused:
             piece, rest = self._rest[:SLICE], self._rest[SLICE:]
             self._rest = rest or None
-            self._transport.write(piece)
+            self._write(piece)
 
     # ------------------------------------------------------------ the deadline
 
@@ -178,11 +183,3 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_at(self._deadline, self._ring)
         else:
             self.fail(AttemptTimeout(f"no whole reply within {self._timeout:g} s"))
-
-
-def words_of(error: BaseException) -> str:
-    """What an error of the operating system says, as far as it says anything."""
-    number = getattr(error, "errno", None)
-    if isinstance(number, int) and number > 0:
-        return os.strerror(number)
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -21,17 +21,19 @@ _HOW = "--ca-file FILE names the authorities to trust; verification cannot be tu
 
 
 def tls_context(ca_file: str | Path | None = None) -> ssl.SSLContext:
-    """The system's authorities, or, like curl's ``--cacert``, those of a PEM file instead.
+    """The system's authorities, or, like curl's ``--cacert``, those of a PEM file instead; for HTTP/1.1.
 
     Raises:
         ConfigError: the file cannot be read or holds no certificates.
     """
     try:
-        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+        context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except ssl.SSLError as error:
         raise ConfigError(f"--ca-file {ca_file} holds no certificates in PEM format") from error
     except OSError as error:
         raise ConfigError(f"cannot read --ca-file {ca_file}: {error.strerror or error}") from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def tls_trouble(error: Exception | None) -> str | None:

@@ -1,18 +1,23 @@
-"""The lean backend on real sockets, beside the aiohttp backend where both must do the same."""
+"""The lean backend on real sockets, with and without TLS, beside aiohttp where both do the same."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import pytest
-from anyio.abc import SocketAttribute, SocketStream
+import trustme
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSListener, TLSStream
 
 from sdg_stream.abc import Backend, HttpReply
 from sdg_stream.errors import AttemptTimeout, BadReply, ConnectFailed, RateLimited, TeacherUnusable
@@ -30,7 +35,10 @@ HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer key"}
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BACKENDS = [AiohttpBackend, LeanBackend]
 
-Handler = Callable[["Peer"], Awaitable[None]]
+AUTHORITY = trustme.CA()
+
+Handler: TypeAlias = Callable[["Peer"], Awaitable[None]]
+Serving: TypeAlias = Callable[..., AbstractAsyncContextManager[str]]
 
 
 @pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
@@ -42,7 +50,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 class Peer:
     """The server's end of one connection."""
 
-    def __init__(self, stream: SocketStream) -> None:
+    def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._data = b""
 
@@ -71,36 +79,51 @@ class Peer:
             return
 
     def reset(self) -> None:
-        """Close with RST instead of FIN."""
+        """Close with RST instead of FIN, and without a last word of TLS."""
         linger = (1).to_bytes(4, "little") + bytes(4)
         self._stream.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        if isinstance(self._stream, TLSStream):
+            self._stream.standard_compatible = False
+
+
+@pytest.fixture(params=["http", "https"])
+def serving(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serving:
+    """Servers on either wire: called with a handler, and perhaps an address; the URL is given."""
+    if request.param == "http":
+        return serving_on
+    AUTHORITY.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    AUTHORITY.issue_cert("127.0.0.1", "::1", "localhost").configure_cert(context)
+    return partial(serving_on, context=context)
 
 
 @asynccontextmanager
-async def serving(handler: Handler, host: str = "127.0.0.1") -> AsyncIterator[str]:
+async def serving_on(
+    handler: Handler, host: str = "127.0.0.1", context: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """A server that handles each connection like this, then closes it; its URL."""
 
-    async def handle(stream: SocketStream) -> None:
-        async with stream:
-            try:
+    async def handle(stream: ByteStream) -> None:
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError, ssl.SSLError):
+            async with stream:
                 await handler(Peer(stream))
-            except (anyio.EndOfStream, anyio.BrokenResourceError):
-                return
 
     async with (
         await anyio.create_tcp_listener(local_host=host) as listener,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(listener.serve, handle)
+        tasks.start_soon((TLSListener(listener, context) if context else listener).serve, handle)
         port = listener.extra(SocketAttribute.local_port)
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+        scheme = "https" if context else "http"
+        yield f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/v1"
         tasks.cancel_scope.cancel()
 
 
 @asynccontextmanager
 async def backend_of(kind: type[Any] = LeanBackend) -> AsyncIterator[Any]:
     """A backend, closed at the end, with nothing left behind."""
-    backend = kind()
+    backend = kind() if kind is LeanBackend else kind(ca_file=os.environ.get("SSL_CERT_FILE"))
     try:
         yield backend
     finally:
@@ -206,7 +229,7 @@ ODD_REPLIES: list[tuple[bytes, Any]] = [
 
 @pytest.mark.parametrize("kind", BACKENDS)
 @pytest.mark.parametrize(("said", "outcome"), ODD_REPLIES)
-async def test_odd_replies(kind: type[Any], said: bytes, outcome: Any) -> None:
+async def test_odd_replies(kind: type[Any], said: bytes, outcome: Any, serving: Serving) -> None:
     """What a server may say before it closes the connection is the same with both backends."""
 
     async def handler(peer: Peer) -> None:
@@ -237,7 +260,7 @@ async def test_no_connection(kind: type[Any]) -> None:
 # ---------------------------------------------------------------- requests
 
 
-async def test_what_a_request_looks_like() -> None:
+async def test_what_a_request_looks_like(serving: Serving) -> None:
     """One head, with the body's length; nothing is asked to be compressed."""
     seen = []
 
@@ -264,7 +287,7 @@ async def test_what_a_request_looks_like() -> None:
 
 
 @pytest.mark.parametrize("size", [SLICE - 1000, SLICE, 10 * SLICE + 1, 5_000_000])
-async def test_large_requests_arrive_whole(size: int) -> None:
+async def test_large_requests_arrive_whole(size: int, serving: Serving) -> None:
     """Whether they go out at once or as the transport takes them; the connection is used again."""
     body = bytes(range(256)) * (size // 256)
 
@@ -279,7 +302,7 @@ async def test_large_requests_arrive_whole(size: int) -> None:
         assert len(backend._open) == 1
 
 
-async def test_a_server_that_does_not_wait_for_the_whole_request() -> None:
+async def test_a_server_that_does_not_wait_for_the_whole_request(serving: Serving) -> None:
     """Its reply counts; the connection, on which half a request lies, is not used again."""
 
     async def handler(peer: Peer) -> None:
@@ -293,7 +316,7 @@ async def test_a_server_that_does_not_wait_for_the_whole_request() -> None:
         assert not idle_of(backend)
 
 
-async def test_addresses_and_names() -> None:
+async def test_addresses_and_names(serving: Serving) -> None:
     """localhost, found once, whichever of its addresses the server has; and an IPv6 address."""
 
     async def handler(peer: Peer) -> None:
@@ -308,6 +331,19 @@ async def test_addresses_and_names() -> None:
     if socket.has_ipv6 and Path("/proc/net/if_inet6").exists():
         async with serving(handler, "::1") as url, backend_of() as backend:
             assert (await ask(backend, url)).body == b"ok"
+
+
+async def test_a_name_with_a_dot_at_its_end(serving: Serving) -> None:
+    """It is the same name, and a certificate for it is one without the dot."""
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK)
+
+    async with serving(handler) as url, backend_of() as backend:
+        resolve = backend._resolve
+        backend._resolve = lambda host, port: resolve(host.removesuffix("."), port)
+        assert (await ask(backend, url.replace("127.0.0.1", "localhost."))).body == b"ok"
 
 
 async def test_where_a_name_leads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,7 +378,7 @@ async def test_where_a_name_leads(monkeypatch: pytest.MonkeyPatch) -> None:
         assert look_ups == 3
 
 
-async def test_a_server_that_speaks_first() -> None:
+async def test_a_server_that_speaks_first(serving: Serving) -> None:
     """Whatever it says is no reply."""
 
     async def handler(peer: Peer) -> None:
@@ -355,7 +391,7 @@ async def test_a_server_that_speaks_first() -> None:
                 await ask(backend, url)
 
 
-async def test_sockets_probe_their_peers() -> None:
+async def test_sockets_probe_their_peers(serving: Serving) -> None:
     """No Nagle delay; keepalive probes, so that a peer that vanished is noticed."""
 
     async def handler(peer: Peer) -> None:
@@ -365,7 +401,9 @@ async def test_sockets_probe_their_peers() -> None:
 
     async with serving(handler) as url, backend_of() as backend:
         await ask(backend, url)
-        sock = idle_of(backend)[0]._transport.get_extra_info("socket")
+        transport = idle_of(backend)[0]._transport
+        assert transport is not None
+        sock = transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         if hasattr(socket, "TCP_KEEPIDLE"):
@@ -375,7 +413,7 @@ async def test_sockets_probe_their_peers() -> None:
 # ---------------------------------------------------------------- connections
 
 
-async def test_the_connection_used_last_is_used_next() -> None:
+async def test_the_connection_used_last_is_used_next(serving: Serving) -> None:
     """Three at once open three; one after the other they use one."""
     connections = 0
 
@@ -397,7 +435,7 @@ async def test_the_connection_used_last_is_used_next() -> None:
 
 
 @pytest.mark.parametrize("reset", [False, True])
-async def test_a_connection_that_went_stale(reset: bool) -> None:
+async def test_a_connection_that_went_stale(reset: bool, serving: Serving) -> None:
     """Closed before a byte of the reply: marked as stale where it had been used before, only there."""
 
     async def handler(peer: Peer) -> None:
@@ -418,7 +456,7 @@ async def test_a_connection_that_went_stale(reset: bool) -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 408 Idle\r\nContent-Length: 0\r\n\r\n", b"\r\n"])
-async def test_what_is_closed_or_talks_while_idle_is_not_used(said: bytes) -> None:
+async def test_what_is_closed_or_talks_while_idle_is_not_used(said: bytes, serving: Serving) -> None:
     """The next call opens another connection and never hears of it."""
     connections = 0
     go_on = anyio.Event()
@@ -441,7 +479,7 @@ async def test_what_is_closed_or_talks_while_idle_is_not_used(said: bytes) -> No
         assert connections == 2
 
 
-async def test_bytes_behind_a_reply_spoil_the_connection() -> None:
+async def test_bytes_behind_a_reply_spoil_the_connection(serving: Serving) -> None:
     """The reply counts, another connection is opened, and the bytes are no reply to anything."""
 
     async def handler(peer: Peer) -> None:
@@ -454,7 +492,7 @@ async def test_bytes_behind_a_reply_spoil_the_connection() -> None:
         assert not idle_of(backend)
 
 
-async def test_idle_connections_are_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_connections_are_closed_in_time(monkeypatch: pytest.MonkeyPatch, serving: Serving) -> None:
     """After some seconds nothing is open, and what is too old is not used before either."""
     monkeypatch.setattr(lean, "IDLE_SECONDS", 0.02)
 
@@ -476,7 +514,7 @@ async def test_idle_connections_are_closed_in_time(monkeypatch: pytest.MonkeyPat
         assert second not in idle_of(backend)
 
 
-async def test_a_body_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_over_the_limit(monkeypatch: pytest.MonkeyPatch, serving: Serving) -> None:
     """The connection is closed before all of it has come."""
     monkeypatch.setattr(lean_reply, "MAX_BODY", 1_000_000)
 
@@ -491,7 +529,7 @@ async def test_a_body_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
             await ask(backend, url)
 
 
-async def test_no_socket_left(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_socket_left(monkeypatch: pytest.MonkeyPatch, serving: Serving) -> None:
     """It is a reason for less, later, as with the other backend; afterwards all is well."""
 
     async def handler(peer: Peer) -> None:
@@ -510,7 +548,7 @@ def _no_socket(address: Any) -> socket.socket:
     raise OSError(24, "Too many open files")
 
 
-async def test_many_at_once() -> None:
+async def test_many_at_once(serving: Serving) -> None:
     """500 calls on 500 connections, each with its own reply."""
 
     async def handler(peer: Peer) -> None:
@@ -536,7 +574,7 @@ async def test_many_at_once() -> None:
 # ---------------------------------------------------------------- deadlines, cancellation, closing
 
 
-async def test_the_deadline_is_each_calls_own() -> None:
+async def test_the_deadline_is_each_calls_own(serving: Serving) -> None:
     """Not later for the longer one before it on the connection, and not earlier for the shorter one."""
 
     async def handler(peer: Peer) -> None:
@@ -556,7 +594,7 @@ async def test_the_deadline_is_each_calls_own() -> None:
             assert timeout - 0.005 <= anyio.current_time() - begun < timeout + 5
 
 
-async def test_the_deadline_holds_while_the_reply_drips() -> None:
+async def test_the_deadline_holds_while_the_reply_drips(serving: Serving) -> None:
     """Progress is no excuse."""
 
     async def handler(peer: Peer) -> None:
@@ -585,7 +623,7 @@ async def test_a_connection_that_does_not_come_about(monkeypatch: pytest.MonkeyP
             await ask(backend, "http://127.0.0.1:9/v1", timeout=0.02)
 
 
-async def test_a_call_may_be_cancelled_at_any_time() -> None:
+async def test_a_call_may_be_cancelled_at_any_time(serving: Serving) -> None:
     """After any number of turns of the event loop only idle connections are open, and they work."""
     loop = asyncio.get_running_loop()
 
@@ -618,7 +656,7 @@ async def test_a_call_may_be_cancelled_at_any_time() -> None:
     assert done
 
 
-async def test_closing_ends_calls_under_way() -> None:
+async def test_closing_ends_calls_under_way(serving: Serving) -> None:
     """They fail, later ones too, and closing twice does no harm."""
     asked = anyio.Event()
 
@@ -641,7 +679,7 @@ async def test_closing_ends_calls_under_way() -> None:
         await backend.aclose()
 
 
-async def test_closing_in_a_cancelled_scope() -> None:
+async def test_closing_in_a_cancelled_scope(serving: Serving) -> None:
     """As when a run is stopped: all connections are closed all the same."""
 
     async def handler(peer: Peer) -> None:

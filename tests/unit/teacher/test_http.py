@@ -1,15 +1,18 @@
-"""The aiohttp backend on real sockets: what it refuses, what it survives, and what it sends."""
+"""The aiohttp backend on real sockets: what it refuses, survives and sends; and TLS, with both backends."""
 
 from __future__ import annotations
 
 import gzip
+import re
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import anyio
 import orjson
 import pytest
 import trustme
@@ -27,19 +30,29 @@ from sdg_stream.errors import (
     RateLimited,
     TeacherUnusable,
 )
-from sdg_stream.teacher import http
-from sdg_stream.teacher.http import AiohttpBackend, proxy_for
+from sdg_stream.teacher import http, lean
+from sdg_stream.teacher.http import AiohttpBackend
+from sdg_stream.teacher.lean import LeanBackend
 from sdg_stream.teacher.sockets import kept_alive
+from sdg_stream.teacher.transport import proxy_for
 
 pytestmark = pytest.mark.anyio
 
+Wire: TypeAlias = type[AiohttpBackend | LeanBackend]
+KEY = "sk-a9b8c7d6e5f4"
+
 
 async def ask(
-    url: str, body: bytes | None = None, *, headers: Mapping[str, str] | None = None, **options: Any
+    url: str,
+    body: bytes | None = None,
+    *,
+    wire: Wire = AiohttpBackend,
+    headers: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> HttpReply:
     """One request on a backend of its own."""
     timeout = options.pop("timeout", 10.0)
-    backend = AiohttpBackend(**options)
+    backend = wire(**options)
     try:
         method = "GET" if body is None else "POST"
         return await backend.send(method, url, body, headers=headers or {}, timeout=timeout)
@@ -204,7 +217,14 @@ async def test_row_31_a_redirect_is_not_followed(status: int) -> None:
     assert "pw" not in str(caught.value)
 
 
-# ---------------------------------------------------------------- TLS
+# ---------------------------------------------------------------- TLS, with both backends
+
+
+@pytest.fixture(params=[AiohttpBackend, LeanBackend])
+def wire(request: pytest.FixtureRequest) -> Wire:
+    """Both backends."""
+    found: Wire = request.param
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -216,10 +236,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Pat
     return authority, file
 
 
-def server_context(authority: trustme.CA, name: str, **more: Any) -> ssl.SSLContext:
-    """What a server needs for a certificate of this name."""
+def server_context(authority: trustme.CA, *names: str, **more: Any) -> ssl.SSLContext:
+    """What a server needs for a certificate of these names."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(name, **more).configure_cert(context)
+    authority.issue_cert(*names, **more).configure_cert(context)
     return context
 
 
@@ -228,41 +248,121 @@ async def fine(request: BaseRequest) -> web.Response:
     return web.Response(text="fine")
 
 
-async def test_row_09_a_certificate_of_a_trusted_authority(authority: tuple[trustme.CA, Path]) -> None:
-    """Row 9: with --ca-file a server of one's own authority is trusted."""
-    async with http_server(fine, server_context(authority[0], "127.0.0.1")) as origin:
-        assert (await ask(origin, ca_file=authority[1])).body == b"fine"
+async def refused(kind: type[Exception], wire: Wire, url: str, **options: Any) -> str:
+    """The words of the error that a request with a key ends with; nothing about it shows the key."""
+    with pytest.raises(kind) as caught:
+        await ask(url, wire=wire, headers={"Authorization": f"Bearer {KEY}"}, **options)
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert KEY not in repr((error, vars(error)))
+        error = error.__cause__ or error.__context__
+    return str(caught.value)
 
 
-async def test_row_09_certificates_that_are_not_trusted(authority: tuple[trustme.CA, Path]) -> None:
+async def test_row_09_a_certificate_of_a_trusted_authority(
+    authority: tuple[trustme.CA, Path], wire: Wire
+) -> None:
+    """Row 9: with --ca-file a server of one's own authority is trusted, by name and by address."""
+    context = server_context(authority[0], "localhost", "127.0.0.1")
+    async with http_server(fine, context) as origin:
+        for host in ("127.0.0.1", "localhost", "LOCALHOST"):
+            url = origin.replace("127.0.0.1", host)
+            assert (await ask(url, wire=wire, ca_file=authority[1])).body == b"fine"
+
+
+async def test_row_09_certificates_that_are_not_trusted(
+    authority: tuple[trustme.CA, Path], wire: Wire
+) -> None:
     """Row 9: unknown authority, another host, out of date: unusable at once, with what is wrong."""
     own, file = authority
     async with http_server(fine, server_context(own, "127.0.0.1")) as origin:
-        with pytest.raises(TeacherUnusable, match=r"nobody who is trusted .*--ca-file"):
-            await ask(origin)
-    async with http_server(fine, server_context(own, "other.example")) as origin:
-        with pytest.raises(TeacherUnusable, match=r"for another host .*--ca-file"):
-            await ask(origin, ca_file=file)
+        words = await refused(TeacherUnusable, wire, origin)
+        assert re.search(rf"no safe connection to {origin}: nobody who is trusted .*--ca-file", words)
+        words = await refused(TeacherUnusable, wire, origin.replace("127.0.0.1", "localhost"), ca_file=file)
+        assert re.search(r"for another host .*--ca-file", words)
+    for name in ("other.example", "127.0.0.2", "::1"):
+        async with http_server(fine, server_context(own, name)) as origin:
+            words = await refused(TeacherUnusable, wire, origin, ca_file=file)
+            assert re.search(r"for another host .*--ca-file", words)
     old = datetime(2020, 1, 1, tzinfo=UTC)
     async with http_server(fine, server_context(own, "127.0.0.1", not_after=old)) as origin:
-        with pytest.raises(TeacherUnusable, match=r"out of date .*--ca-file"):
-            await ask(origin, ca_file=file)
+        words = await refused(TeacherUnusable, wire, origin, ca_file=file)
+        assert re.search(r"out of date .*--ca-file", words)
 
 
-async def test_row_09_tls_where_there_is_none() -> None:
+async def test_row_09_tls_where_there_is_none(wire: Wire) -> None:
     """Row 9: https:// at a port that speaks plain HTTP."""
     async with http_server(fine) as origin:
-        with pytest.raises(TeacherUnusable, match=r"does not speak TLS.*--ca-file"):
-            await ask(origin.replace("http://", "https://"))
+        words = await refused(TeacherUnusable, wire, origin.replace("http://", "https://"))
+    assert re.search(r"does not speak TLS.*--ca-file", words)
 
 
-async def test_a_file_of_authorities_that_is_none(tmp_path: Path) -> None:
+async def test_row_09_a_handshake_that_is_broken_off(wire: Wire) -> None:
+    """Row 9: it may succeed another time; so may one that the server refuses for what it was offered."""
+
+    async def hang_up(stream: SocketStream) -> None:
+        await stream.receive()
+
+    async def refuse(stream: SocketStream) -> None:
+        await stream.receive()
+        await stream.send(b"\x15\x03\x03\x00\x02\x02\x28")  # the alert handshake_failure
+        await stream.receive()
+
+    async with raw_server(hang_up) as origin:
+        words = await refused(ConnectFailed, wire, origin.replace("http://", "https://"))
+        assert words == "cannot connect: the server hung up"
+    async with raw_server(refuse) as origin:
+        words = await refused(ConnectFailed, wire, origin.replace("http://", "https://"))
+        assert re.match(r"cannot connect: .*handshake failure", words)
+
+
+async def test_row_09_a_handshake_that_hangs(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 9: it ends as a connection that does not come about."""
+    for module in (http, lean):
+        monkeypatch.setattr(module, "CONNECT_SECONDS", 0.1)
+    gone = anyio.Event()
+
+    async def say_nothing(stream: SocketStream) -> None:
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            while True:
+                await stream.receive()
+        gone.set()
+
+    async with raw_server(say_nothing) as origin:
+        url = origin.replace("http://", "https://")
+        assert await refused(ConnectFailed, wire, url) == "no connection within 0.1 s"
+        with anyio.fail_after(5):
+            await gone.wait()
+
+
+async def test_row_09_a_server_that_wants_a_certificate(
+    authority: tuple[trustme.CA, Path], wire: Wire
+) -> None:
+    """Row 9: it says so right behind the handshake, which is told as a connection that failed."""
+    context = server_context(authority[0], "127.0.0.1")
+    authority[0].configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    async with http_server(fine, context) as origin:
+        words = await refused(ConnectFailed, wire, origin, ca_file=authority[1])
+    assert re.search(r"connection failed|closed the connection", words)
+    assert "not permitted" not in words
+
+
+async def test_row_09_verification_cannot_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 9: whatever variables say that other programs listen to."""
+    for name in ("PYTHONHTTPSVERIFY", "CURL_INSECURE", "NODE_TLS_REJECT_UNAUTHORIZED"):
+        monkeypatch.setenv(name, "0")
+    context = LeanBackend()._trusted()
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+async def test_a_file_of_authorities_that_is_none(tmp_path: Path, wire: Wire) -> None:
     """A missing or empty --ca-file is a mistake of the user's."""
     (tmp_path / "empty.pem").write_text("nothing")
     with pytest.raises(ConfigError, match="cannot read --ca-file"):
-        await ask("https://127.0.0.1:1", ca_file=tmp_path / "none.pem")
+        await ask("https://127.0.0.1:1", wire=wire, ca_file=tmp_path / "none.pem")
     with pytest.raises(ConfigError, match="no certificates"):
-        await ask("https://127.0.0.1:1", ca_file=tmp_path / "empty.pem")
+        await ask("https://127.0.0.1:1", wire=wire, ca_file=tmp_path / "empty.pem")
 
 
 # ---------------------------------------------------------------- proxies
