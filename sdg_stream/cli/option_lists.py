@@ -117,7 +117,7 @@ _TRANSPORT = click.option(
     "--transport",
     type=click.Choice(["auto", "aiohttp", "lean"]),
     default="auto",
-    help="HTTP client; lean is for plain http:// and costs less, auto takes it where it can.",
+    help="HTTP client; lean costs less, auto takes it unless there is a proxy or replies are streamed.",
 )
 
 TEACHER: Options = (

@@ -24,6 +24,7 @@ from .redaction import proxy_secrets
 from .retry import RetryPolicy
 from .routing import Endpoint
 from .sockets import ensure_sockets, most_sockets
+from .transport import proxy_for
 
 if TYPE_CHECKING:
     from .http import AiohttpBackend
@@ -80,8 +81,8 @@ async def connect(
         ca_file: PEM file of the authorities to trust instead of the system's; checking cannot be turned off.
         proxy: URL of an HTTP proxy, or ``auto`` for what the environment says; None for none.
         stream: ask for streamed replies, for proxies that cut connections on which nothing moves.
-        transport: ``lean`` is an HTTP/1.1 client for plain ``http://`` that costs a fraction of aiohttp's
-            time; ``auto`` takes it wherever it can.
+        transport: ``lean`` is an HTTP/1.1 client that costs a fraction of aiohttp's time; ``auto`` takes it
+            unless there is a proxy or replies are streamed.
         backend: another wire, to which the five arguments before it do not apply.
         hook: told which API and model were taken, and what is waited for.
 
@@ -158,17 +159,20 @@ def make_backend(
     Raises:
         ConfigError: the lean transport cannot do what is asked.
     """
-    plain = ca_file is None and proxy is None and not stream
-    plain = plain and all(LeanBackend.takes(checked_url(split_name(url)[1])) for url in urls)
-    if transport == "lean" and not plain:
+    lean = not stream and all(_goes_lean(checked_url(split_name(url)[1]), proxy) for url in urls)
+    if transport == "lean" and not lean:
         raise ConfigError(
-            "the lean transport takes plain http:// URLs only, without proxy, CA file or streamed replies"
+            "the lean transport takes no proxy, no streamed replies and no URLs with characters to be quoted"
         )
-    if transport == "aiohttp" or not plain:
+    if transport == "aiohttp" or not lean:
         from .http import AiohttpBackend  # noqa: PLC0415 (aiohttp takes 0.1 s to import)
 
         return AiohttpBackend(ca_file=ca_file, proxy=proxy, stream=stream)
-    return LeanBackend()
+    return LeanBackend(ca_file=ca_file)
+
+
+def _goes_lean(url: str, proxy: str | None) -> bool:
+    return proxy_for(url, proxy) is None and LeanBackend.takes(url)
 
 
 def _controller(concurrency: int | Literal["auto"]) -> Controller:

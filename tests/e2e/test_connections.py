@@ -62,7 +62,8 @@ async def test_row_04_stale_connections_cost_no_failure() -> None:
         assert teacher.report().failures == {}
 
 
-async def test_row_09_a_teacher_behind_tls(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["lean", "aiohttp"])
+async def test_row_09_a_teacher_behind_tls(tmp_path: Path, transport: str) -> None:
     """Of an own authority: refused without --ca-file, which is named, and used with it."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -82,9 +83,10 @@ async def test_row_09_a_teacher_behind_tls(tmp_path: Path) -> None:
     url = f"https://127.0.0.1:{runner.addresses[0][1]}/v1"
     write_project(tmp_path)
     try:
-        refused = await sdg(tmp_path, *RUN, url, "-o", "out.jsonl")
+        run = (*RUN, url, "-o", "out.jsonl", "--transport", transport)
+        refused = await sdg(tmp_path, *run)
         checked = await sdg(tmp_path, "check", "--endpoint-url", url, "--ca-file", "ca.pem")
-        done = await sdg(tmp_path, *RUN, url, "-o", "out.jsonl", "--ca-file", "ca.pem")
+        done = await sdg(tmp_path, *run, "--ca-file", "ca.pem")
     finally:
         await runner.cleanup()
     assert refused.returncode == 4

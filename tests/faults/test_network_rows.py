@@ -249,11 +249,12 @@ async def test_row_08_a_peer_that_neither_reads_nor_writes_is_left(transport: Tr
         tasks.cancel_scope.cancel()
 
 
-async def test_row_09_tls_where_there_is_none_is_told_at_once() -> None:
+async def test_row_09_tls_where_there_is_none_is_told_at_once(transport: Transport) -> None:
     """No waiting and no second try; certificates are refused where connections are tested end to end."""
     async with serve(SimulatorSettings(latency="zero")) as server:
         with anyio.fail_after(5), pytest.raises(TeacherUnusable, match="https"):
-            async with sdg.connect(server.url.replace("http:", "https:"), wait_ready=30):
+            url = server.url.replace("http:", "https:")
+            async with sdg.connect(url, wait_ready=30, transport=transport):
                 pass
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from loopback import http_server
 
-from sdg_stream.abc import HttpReply
+from sdg_stream.abc import CallShape, HttpReply, Request
 from sdg_stream.errors import ConfigError, ConnectFailed, TeacherUnusable
 from sdg_stream.events import Notice
-from sdg_stream.teacher.connect import connect
+from sdg_stream.teacher import http
+from sdg_stream.teacher.connect import connect, make_backend
 from sdg_stream.testing.backend import ScriptedBackend, completion_reply, json_reply
 
 pytestmark = pytest.mark.anyio
@@ -144,3 +151,74 @@ async def test_urls_that_are_none(url: str) -> None:
         async with connect(url, backend=server()):
             raise AssertionError
     assert "secret" not in str(caught.value)
+
+
+# ---------------------------------------------------------------- transports
+
+
+@pytest.fixture
+def proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without proxies, to which some may be added."""
+    for name in ("http", "https", "all", "no"):
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("urls", "options", "environment", "taken"),
+    [
+        (["http://h/v1"], {}, {}, "LeanBackend"),
+        (["https://h/v1", "judge=http://j/v1"], {}, {}, "LeanBackend"),
+        (["https://h/v1"], {}, {"https_proxy": "http://proxy:3128"}, "LeanBackend"),
+        (["https://h/v1"], {"proxy": "auto"}, {}, "LeanBackend"),
+        (["https://h/v1"], {"proxy": "auto"}, {"http_proxy": "http://proxy:3128"}, "LeanBackend"),
+        (["https://h/v1"], {"proxy": "auto"}, {"https_proxy": "http://p:1", "no_proxy": "h"}, "LeanBackend"),
+        (["http://i/v1", "https://h/v1"], {"proxy": "auto"}, {"https_proxy": "http://p:1"}, "AiohttpBackend"),
+        (["https://h/v1"], {"proxy": "http://proxy:3128"}, {}, "AiohttpBackend"),
+        (["https://h/v1"], {"stream": True}, {}, "AiohttpBackend"),
+        (["https://h/täacher/v1"], {}, {}, "AiohttpBackend"),
+    ],
+)
+async def test_which_transport_is_taken(
+    proxies: pytest.MonkeyPatch,
+    urls: list[str],
+    options: dict[str, Any],
+    environment: dict[str, str],
+    taken: str,
+) -> None:
+    """The lean one with and without TLS, unless a proxy, a stream or a URL needs aiohttp."""
+    for name, value in environment.items():
+        proxies.setenv(name, value)
+    for named in ("auto", "lean", "aiohttp"):
+        if named == "lean" and taken != "LeanBackend":
+            with pytest.raises(ConfigError, match="the lean transport takes no proxy"):
+                make_backend("lean", urls, **options)
+            continue
+        backend = make_backend(named, urls, **options)
+        await backend.aclose()
+        assert type(backend).__name__ == ("AiohttpBackend" if named == "aiohttp" else taken)
+
+
+async def test_a_teacher_behind_tls_is_asked_by_the_lean_transport(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no transport named, and an authority of one's own, aiohttp has no part in it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    monkeypatch.delattr(http, "AiohttpBackend")
+
+    async def handler(request: BaseRequest) -> web.Response:
+        if request.path.endswith("/models"):
+            return web.Response(body=json_reply({"data": [{"id": "m"}]}).body)
+        return web.Response(body=completion_reply("a", "b").body)
+
+    async with (
+        http_server(handler, context) as origin,
+        connect(f"{origin}/v1", ca_file=tmp_path / "ca.pem") as teacher,
+    ):
+        shape = CallShape.make("completions", {"model": "m", "n": 2})
+        completion = await teacher.complete(Request(shape, "x"))
+        assert [choice.text for choice in completion.choices] == ["a", "b"]
