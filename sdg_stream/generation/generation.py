@@ -159,7 +159,9 @@ class Generation:
         before, retry = job.before, self._prepared.options.keep.retry_rejected
         if before is None or before.report is None or not before.finished or job.changed or retry:
             return None
-        return msgspec.structs.replace(before.report, finished_before=True, output_dir=str(self.output_dir))
+        here = str(self.output_dir)  # which may have been moved
+        run = msgspec.structs.replace(before.report.run, output=here)
+        return msgspec.structs.replace(before.report, run=run, finished_before=True, output_dir=here)
 
 
 def _warn(hook: EventHook | None, taxonomy: Taxonomy) -> None:

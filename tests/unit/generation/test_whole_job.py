@@ -117,6 +117,20 @@ async def test_it_is_finished_once(tmp_path: Path) -> None:
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*.jsonl")} == before
 
 
+async def test_a_finished_job_may_be_moved(tmp_path: Path) -> None:
+    """Its account then tells of the files where they are."""
+    job = Job(skills(tmp_path))
+    first = await job.run()
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    moved = job.load()
+    moved.output_dir = tmp_path / "elsewhere"
+    found = moved.look()
+    assert found is not None
+    assert found.finished_before
+    assert (found.output_dir, found.run.output) == (str(tmp_path / "elsewhere"),) * 2
+    assert found.files == first.files
+
+
 async def test_g5_a_change_is_refused_while_it_is_not_finished(tmp_path: Path) -> None:
     """By the look already; accepted with ``edited``, and from then on without."""
     job = Job(skills(tmp_path), TeacherUnusable("gone"))
