@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import anyio
@@ -18,7 +18,6 @@ from ..mixing.names import part_of_a_name
 from ..mixing.recipe import load_recipe
 from ..mixing.row_files import read_sound_rows
 from ..mixing.training_files import TrainingFiles, write_test_file
-from ..record import Columns
 from ..taxonomy.chunkers import make_chunker
 from ..taxonomy.clones import Fetcher
 from ..taxonomy.documents import Chunker
@@ -95,7 +94,8 @@ def preprocess_taxonomy(
             hook.warn(str(warning))
         files = [folder / f"{leaf.name}.jsonl" for leaf in found.leaf_nodes]
         if test_output_file is not None:
-            write_test_file(Path(test_output_file), _rows_of(files), system_prompt)
+            samples = chain.from_iterable(map(read_sound_rows, files))
+            write_test_file(Path(test_output_file), samples, system_prompt)
         hook.info(f"the samples of {len(files):,} leaf nodes are in {folder}")
         return [str(file) for file in files]
 
@@ -187,8 +187,3 @@ async def _preprocess(
         with anyio.CancelScope(shield=True):
             if chunker is not None:
                 await chunker.aclose()
-
-
-def _rows_of(files: list[Path]) -> Iterator[Columns]:
-    for file in files:
-        yield from read_sound_rows(file)

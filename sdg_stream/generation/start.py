@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -175,23 +176,19 @@ class Start:
 
     async def _benchmark_done(self, work: LeafWork, _report: RunReport) -> None:
         if work.benchmark is not None:
-            write = partial(
-                write_benchmark,
-                read_sound_rows(work.benchmark),
-                work.name,
-                self._job.output_dir,
-                self._job.suffix,
-            )
-            self._benchmarks[work.name] = (await in_thread(write)).rows
+            found, folder = read_sound_rows(work.benchmark), self._job.output_dir
+            written = await in_thread(write_benchmark, found, work.name, folder, self._job.suffix)
+            self._benchmarks[work.name] = written.rows
 
     # ------------------------------------------------------------ behind all runs
 
     async def _finish(self, runs: LeafRuns) -> list[str]:
         """The files of all leaf nodes that have come to their end; their names."""
         suffix, files = self._job.suffix, self._files
-        whole = [file for _, file in sorted(self._samples.items()) if file.whole]
+        whole = [file.file for _, file in sorted(self._samples.items()) if file.whole]
         test = self._job.output_dir / f"test_{suffix}.jsonl"
-        await in_thread(partial(write_test_file, test, _rows_of(whole), self._prepared.system_prompt))
+        rows = chain.from_iterable(map(read_sound_rows, whole))
+        await in_thread(write_test_file, test, rows, self._prepared.system_prompt)
         await in_thread(files.write_legacy)
         await in_thread(files.write_recipes)
         mixed = await in_thread(files.mix, abandon_on_cancel=True)
@@ -285,8 +282,3 @@ def _pinned(leaf: KnowledgeLeaf, commit: str | None) -> KnowledgeLeaf:
     if commit is None:
         return leaf
     return msgspec.structs.replace(leaf, source=msgspec.structs.replace(leaf.source, commit=commit))
-
-
-def _rows_of(files: list[SamplesFile]) -> Iterator[Columns]:
-    for file in files:
-        yield from read_sound_rows(file.file)
