@@ -218,7 +218,8 @@ async def _read_stream(reply: aiohttp.ClientResponse, seen: Callable[[bytes], No
         streamed.feed(piece)
         if streamed.done:
             break
-    body = streamed.body()
+    framed = reply.content_length is not None or reply.headers.get("Transfer-Encoding") == "chunked"
+    body = streamed.body(ended=framed)
     with anyio.move_on_after(_END_SECONDS):  # so that the connection can be used again
         await reply.content.readany()
     return HttpReply(streamed.status, reply.headers, body)

@@ -2,7 +2,9 @@
 
 Some proxies cut connections on which nothing moves for a while. A streamed reply keeps moving; what it says
 is the same. Format: server-sent events (WHATWG HTML, section 9.2) that carry the chunks of the OpenAI API
-reference, closed by ``[DONE]``. A stream without that mark was cut off, whatever came before.
+reference, closed by ``[DONE]``. Servers that send no such mark (that of transformers) are believed where
+HTTP itself says that nothing is missing and every choice has come to its end; any other stream without the
+mark was cut off.
 """
 
 from __future__ import annotations
@@ -69,8 +71,11 @@ class StreamedReply:
             if not self.done:
                 self._take_line(line.rstrip(b"\r\n"))
 
-    def body(self) -> bytes:
+    def body(self, *, ended: bool = False) -> bytes:
         """The whole reply as JSON.
+
+        Args:
+            ended: the HTTP reply has come to the end that its length or its chunks told.
 
         Raises:
             BadReply: the stream was cut off.
@@ -81,12 +86,15 @@ class StreamedReply:
             self._line = []
         if self._error:
             return self._error
-        if not self.done:
+        if not self.done and not (ended and self._finished()):
             raise BadReply("the streamed reply was cut off: it did not end with [DONE]", status=200)
         choices = [self._choices[index].whole(index) for index in sorted(self._choices)]
         if choices and all(choice["finish_reason"] is None for choice in choices):
             raise BadReply("the streamed reply was interrupted: no choice has a finish_reason", status=200)
         return orjson.dumps({"choices": choices, "usage": self._usage})
+
+    def _finished(self) -> bool:
+        return bool(self._choices) and all(choice.finished for choice in self._choices.values())
 
     # ------------------------------------------------------------ events
 
@@ -143,6 +151,11 @@ class _Choice:
         self._parts: list[Any] = []  # of servers that send content as a list of parts
         self._logprobs: dict[str, list[Any]] = {}
         self._chat = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has been said why it ended."""
+        return "finish_reason" in self._last
 
     def add(self, choice: dict[str, Any]) -> int:
         """Take one chunk's share of it; the bytes that keeping it costs."""

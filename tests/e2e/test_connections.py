@@ -99,7 +99,7 @@ async def test_row_09_a_teacher_behind_tls(tmp_path: Path, transport: str) -> No
 async def test_streamed_replies_give_the_same_rows(tmp_path: Path) -> None:
     """With --stream-replies the output is the same, byte for byte, a cut-off stream being asked for again."""
     write_project(tmp_path)
-    cut = FaultRule(fault=Fault(kind="no_done"), match="about winds", attempts=1)
+    cut = FaultRule(fault=Fault(kind="truncated"), match="about winds", attempts=1)
     settings = SimulatorSettings(latency="zero", faults=(cut,))
     async with serve(settings) as server:
         plain = await sdg(tmp_path, *RUN, server.url, "-o", "plain.jsonl")

@@ -458,11 +458,18 @@ async def test_row_33_a_slow_replica_gets_less(tmp_path: Path, transport: Transp
 
 
 async def test_row_35_a_stream_without_its_end_is_asked_for_again() -> None:
-    """What came without an end mark is not used; where it never comes, the record ends."""
-    always, once = (failing(Fault(kind="no_done"), attempts=attempts) for attempts in (None, 1))
+    """What broke off is not used; where no whole stream ever comes, the record ends."""
+    always, once = (failing(Fault(kind="truncated"), attempts=attempts) for attempts in (None, 1))
     async with once as server, sdg.connect(server.url, stream=True) as teacher:
         assert await ask_model(teacher) == TAGGED
-        assert teacher.report().failures == {"BadReply": 1}
+        assert teacher.report().failures == {"ConnectFailed": 1}
     async with always as server, sdg.connect(server.url, stream=True, max_attempts=2) as teacher:
         with pytest.raises(RecordError, match="2 attempts failed"):
             await ask_model(teacher)
+
+
+async def test_row_35_a_stream_without_its_end_mark_is_whole_where_http_and_choices_end() -> None:
+    """As of the server of transformers: it is used, and counts as no failure."""
+    async with failing(Fault(kind="no_done")) as server, sdg.connect(server.url, stream=True) as teacher:
+        assert await ask_model(teacher) == TAGGED
+        assert teacher.report().failures == {}

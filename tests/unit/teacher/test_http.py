@@ -393,6 +393,9 @@ async def test_row_32_proxies_are_used_only_when_asked_for(monkeypatch: pytest.M
 # ---------------------------------------------------------------- streams
 
 
+WHOLE = b'data: {"choices": [{"index": 0, "text": "a", "finish_reason": "stop"}]}\n\n'
+
+
 async def streamed(pieces: list[bytes], status: int = 200) -> tuple[HttpReply, dict[str, Any]]:
     """The reply to a request that is answered by a stream, and what was asked."""
     asked: dict[str, Any] = {}
@@ -425,6 +428,35 @@ async def test_row_35_a_stream_without_end_mark_or_with_an_error() -> None:
         await streamed([b'data: {"choices": []}\n\n'])
     reply, _ = await streamed([b'data: {"error": {"message": "busy", "code": 503}}\n\n'])
     assert (reply.status, orjson.loads(reply.body)["error"]["message"]) == (503, "busy")
+
+
+@pytest.mark.parametrize(
+    ("head", "data", "outcome"),
+    [
+        (b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(WHOLE), WHOLE), None),
+        (b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n" % (len(WHOLE), WHOLE), ConnectFailed),
+        (b"Content-Length: %d" % len(WHOLE), WHOLE, None),
+        (b"Content-Length: %d" % (len(WHOLE) + 1), WHOLE, ConnectFailed),
+        (b"Connection: close", WHOLE, BadReply),
+        (b"Connection: close", WHOLE + b"data: [DONE]\n\n", None),
+    ],
+)
+async def test_row_35_a_stream_without_end_mark_is_whole_if_http_says_so(
+    head: bytes, data: bytes, outcome: type[Exception] | None
+) -> None:
+    """Row 35: the server of transformers sends no mark; a length or chunks tell the end as well."""
+
+    async def handler(stream: SocketStream) -> None:
+        await stream.receive()
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n%b\r\n\r\n" % head + data)
+
+    async with raw_server(handler) as origin:
+        if outcome is not None:
+            with pytest.raises(outcome):
+                await ask(origin, b"{}", stream=True)
+            return
+        reply = await ask(origin, b"{}", stream=True)
+    assert orjson.loads(reply.body)["choices"] == [{"index": 0, "finish_reason": "stop", "text": "a"}]
 
 
 async def test_a_connection_serves_the_next_call_after_a_stream() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sdg_stream.abc import CallShape
@@ -51,6 +51,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[begin:end] for begin, end in zip([0, *at], [*at, len(data)], strict=True)]
 
 
+MARK = b"data: [DONE]\n\n"
 STREAM = b"\xef\xbb\xbf: hello\nevent: message\nid: 1\n" + events(*text_chunks(TEXTS))
 WHOLE = read(STREAM)
 
@@ -87,6 +88,29 @@ def test_row_35_a_stream_without_its_end_is_truncated(at: int) -> None:
         return
     with pytest.raises(BadReply):
         reply.body()
+
+
+@given(at=st.integers(0, len(STREAM)))
+@example(at=len(STREAM) - len(MARK))
+def test_row_35_a_stream_that_ended_without_its_mark_is_whole_or_truncated(at: int) -> None:
+    """Row 35: where HTTP says that it ended, it is whole once each choice has a finish reason, not before."""
+    reply = StreamedReply()
+    reply.feed(STREAM[:at])
+    try:
+        decoded = decode_reply(reply.body(ended=True), CallShape.make("completions", {"n": 2}))
+    except BadReply:
+        assert at not in {len(STREAM), len(STREAM) - len(MARK)}
+    else:
+        assert decoded.choices == WHOLE.choices
+
+
+def test_row_35_a_stream_that_ended_has_a_reason_for_every_choice() -> None:
+    """Row 35: without any choice, or with one that goes on, it was cut off."""
+    for choices in ([], [{"index": 0, "text": "a", "finish_reason": "stop"}, {"index": 1, "text": "b"}]):
+        reply = StreamedReply()
+        reply.feed(events({"choices": choices}, done=False))
+        with pytest.raises(BadReply, match="cut off"):
+            reply.body(ended=True)
 
 
 def test_chat_deltas_with_reasoning_become_a_message() -> None:
