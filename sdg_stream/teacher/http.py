@@ -218,7 +218,9 @@ async def _read_stream(reply: aiohttp.ClientResponse, seen: Callable[[bytes], No
         streamed.feed(piece)
         if streamed.done:
             break
-    framed = reply.content_length is not None or reply.headers.get("Transfer-Encoding") == "chunked"
+    framed = (
+        reply.content_length is not None or reply.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    )
     body = streamed.body(ended=framed)
     with anyio.move_on_after(_END_SECONDS):  # so that the connection can be used again
         await reply.content.readany()
