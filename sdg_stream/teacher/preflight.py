@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal
 
 import anyio
@@ -100,27 +100,14 @@ async def preflight(
     seconds = min(PROBE_SECONDS, timeout)
     probes = [Probe(backend, url, headers=headers or {}, secrets=secrets, seconds=seconds) for url in urls]
     wanted: tuple[Api, ...] = _APIS if api == "auto" else (api,)
-
-    async def begin(probe: Probe) -> None:
-        try:
-            await probe.list_models(wait_ready, hook)
-        except TeacherUnusable as error:
-            probe.facts.problem = str(error)
-
-    async def go_on(probe: Probe, default: str) -> None:
-        try:
-            await _look(probe, wanted, default, thorough=thorough, context=context)
-        except TeacherUnusable as error:
-            probe.facts.problem = str(error)
-
-    async with anyio.create_task_group() as tasks:
-        for probe in probes:
-            tasks.start_soon(begin, probe)
+    await _side_by_side(probes, lambda probe: probe.list_models(wait_ready, hook))
     chosen = _choose_model(model, [probe.facts for probe in probes if not probe.facts.name])
-    async with anyio.create_task_group() as tasks:
-        for probe in probes:
-            if not probe.facts.problem:
-                tasks.start_soon(go_on, probe, "" if probe.facts.name else chosen)
+
+    async def look(probe: Probe) -> None:
+        default = "" if probe.facts.name else chosen
+        await _look(probe, wanted, default, thorough=thorough, context=context)
+
+    await _side_by_side([probe for probe in probes if not probe.facts.problem], look)
     found = await _common_api(probes, wanted, chosen)
     facts = tuple(probe.facts for probe in probes)
     return PreflightReport(
@@ -129,6 +116,20 @@ async def preflight(
         api=found,
         honours_n=not found or all(one.honours_n.get(found, True) for one in facts),
     )
+
+
+async def _side_by_side(probes: Sequence[Probe], ask: Callable[[Probe], Awaitable[None]]) -> None:
+    """Ask all endpoints at once; what makes one unusable is its problem."""
+
+    async def one(probe: Probe) -> None:
+        try:
+            await ask(probe)
+        except TeacherUnusable as error:
+            probe.facts.problem = str(error)
+
+    async with anyio.create_task_group() as tasks:
+        for probe in probes:
+            tasks.start_soon(one, probe)
 
 
 def missing_model(model: str, models: Sequence[str], url: str) -> str:
