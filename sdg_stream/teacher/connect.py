@@ -131,13 +131,20 @@ async def connect(
         affinity=affinity,
         hedge=hedge,
     )
-    pages = [facts.metrics_url for facts in found.endpoints if facts.metrics]
-    watched = concurrency == "auto" and len(pages) == len(found.endpoints)
+    async with _at_work(client, found if concurrency == "auto" else None):
+        yield client
+
+
+@asynccontextmanager
+async def _at_work(client: TeacherClient, watched: PreflightReport | None) -> AsyncIterator[None]:
+    """The client, closed in the end; its servers are watched if all of them tell their load."""
+    facts = watched.endpoints if watched else ()
+    pages = [one.metrics_url for one in facts if one.metrics]
     try:
         async with anyio.create_task_group() as tasks:
-            if watched:
+            if pages and len(pages) == len(facts):
                 tasks.start_soon(client.watch_servers, pages)
-            yield client
+            yield
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         error = group.exceptions[0]
