@@ -78,12 +78,16 @@ class Peer:
         except (anyio.EndOfStream, anyio.BrokenResourceError):
             return
 
-    def reset(self) -> None:
-        """Close with RST instead of FIN, and without a last word of TLS."""
-        linger = (1).to_bytes(4, "little") + bytes(4)
-        self._stream.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    def hush(self) -> None:
+        """Close without a last word of TLS."""
         if isinstance(self._stream, TLSStream):
             self._stream.standard_compatible = False
+
+    def reset(self) -> None:
+        """Close with RST instead of FIN, and without a last word of TLS."""
+        self.hush()
+        linger = (1).to_bytes(4, "little") + bytes(4)
+        self._stream.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
 
 @pytest.fixture(params=["http", "https"])
@@ -434,16 +438,18 @@ async def test_the_connection_used_last_is_used_next(serving: Serving) -> None:
         assert len(set(used)) == 1
 
 
-@pytest.mark.parametrize("reset", [False, True])
-async def test_a_connection_that_went_stale(reset: bool, serving: Serving) -> None:
+@pytest.mark.parametrize("how", ["closed", "closed silently", "reset"])
+async def test_a_connection_that_went_stale(how: str, serving: Serving) -> None:
     """Closed before a byte of the reply: marked as stale where it had been used before, only there."""
 
     async def handler(peer: Peer) -> None:
         if (await peer.request()).endswith(b"one"):
             await peer.say(OK)
             await peer.request()
-        if reset:
+        if how == "reset":
             peer.reset()
+        elif how == "closed silently":
+            peer.hush()
 
     async with serving(handler) as url, backend_of() as backend:
         with pytest.raises(ConnectFailed) as fresh:
