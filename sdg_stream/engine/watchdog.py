@@ -104,7 +104,7 @@ def _block_on(frame: FrameType | None) -> str | None:
     """The name of the innermost block whose method is on the stack."""
     while frame is not None:
         owner = frame.f_locals.get("self")
-        if isinstance(owner, Block):
+        if isinstance(owner, Block) and hasattr(owner, "context"):  # else it is just being made
             return owner.context.name
         frame = frame.f_back
     return None

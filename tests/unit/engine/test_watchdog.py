@@ -59,3 +59,24 @@ async def test_runs_side_by_side_share_one_watch() -> None:
         assert [await receiver.receive() for _ in found[1:]] == ["second"] * 3
         tasks.cancel_scope.cancel()
     assert found == [["first"], *[["first", "second"]] * 3]
+
+
+async def test_a_block_that_is_slow_to_be_made_does_not_end_the_watch() -> None:
+    """A block has no name until its base has been made: the watch goes on and tells of the next one."""
+    found: list[str] = []
+
+    class Slow(RenameColumnsBlock):
+        def __init__(self) -> None:
+            threading.Event().wait(0.5)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch_loop, lambda name, _seconds: found.append(name))
+        await anyio.wait_all_tasks_blocked()
+        Slow()
+        assert watching_threads() == 1
+        await block_once("next")
+        with anyio.fail_after(5):
+            while not found:
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    assert found == ["next"]
