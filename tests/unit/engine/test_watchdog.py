@@ -63,20 +63,17 @@ async def test_runs_side_by_side_share_one_watch() -> None:
 
 async def test_a_block_that_is_slow_to_be_made_does_not_end_the_watch() -> None:
     """A block has no name until its base has been made: the watch goes on and tells of the next one."""
-    found: list[str] = []
+    sender, receiver = anyio.create_memory_object_stream[str](10)
 
     class Slow(RenameColumnsBlock):
         def __init__(self) -> None:
             threading.Event().wait(0.5)
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(watch_loop, lambda name, _seconds: found.append(name))
+    async with sender, receiver, anyio.create_task_group() as tasks:
+        tasks.start_soon(watch_loop, lambda name, _seconds: sender.send_nowait(name))
         await anyio.wait_all_tasks_blocked()
         Slow()
         assert watching_threads() == 1
         await block_once("next")
-        with anyio.fail_after(5):
-            while not found:
-                await anyio.sleep(0.01)
+        assert await receiver.receive() == "next"
         tasks.cancel_scope.cancel()
-    assert found == ["next"]
