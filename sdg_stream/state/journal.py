@@ -32,7 +32,7 @@ __all__ = ["Fsync", "Journal"]
 Fsync: TypeAlias = Literal["interval", "always", "never"]
 """When files are brought to the disk: once a second, with every batch, or when the system likes."""
 
-MAX_HELD_BYTES = 256 * 1024
+MAX_HELD_BYTES = 512 * 1024
 MAX_HELD_KEYS = 8192  # of drop_duplicates: so few that the stages still have them in memory
 
 
