@@ -59,4 +59,4 @@ def test_growth_says_how_large_the_largest_was() -> None:
         {"case": "rows", "largest_over_smallest": 1.053},
         {"case": "calls", "largest_over_smallest": 9.0},
     ]
-    assert growth("rows")(lines) == (1.053, 1.053, 1.053, "at 100,000")
+    assert growth("rows")(lines) == (1.053, 1.053, 1.053, "40.0 MB at 100,000")
