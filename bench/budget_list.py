@@ -152,8 +152,8 @@ OF_AIOHTTP = (
 )
 OF_MEMORY = (
     "1,000 rows are done before buffers, page cache and the allocator's arenas of the threads that write "
-    "have been filled once; from 100,000 on it stays the same, well below what 1,000 may take; tried: half as "
-    "many bytes held between two commits (2 MB less, but 0.02 ms of CPU a call more), a page cache of "
+    "have been filled once; from 100,000 on it stays the same, well below what 1,000 may take; tried: half "
+    "as many bytes held between two commits (2 MB less, but 0.02 ms of CPU a call more), a page cache of "
     "512 KiB (0.7 MB less), one arena (MALLOC_ARENA_MAX=1: 3 MB less, for who wants it)"
 )
 OF_BLOCKS = (
