@@ -55,7 +55,10 @@ class DuplicateColumnsBlock(RowBlock["DuplicateColumnsBlock.Config"]):
         if not columns.keys().isdisjoint(self._targets):
             raise taken_column(self._targets, columns)
         try:
-            columns |= [(target, columns[source]) for target, source in self._pairs]
+            for target, source in self._pairs:
+                columns[target] = columns[source]
         except KeyError:
+            for target in self._targets:  # a reject is the record as it came
+                columns.pop(target, None)
             raise missing_column((source for _, source in self._pairs), columns) from None
         return (columns,)

@@ -54,7 +54,8 @@ class RenameColumnsBlock(RowBlock["RenameColumnsBlock.Config"]):
         """
         if not columns.keys() >= self._old:
             raise missing_column(self.config.columns_map, columns)
-        if not columns.keys().isdisjoint(self._brought):
-            raise taken_column(self._brought, columns)
         new_name = self._new_name
-        return ({new_name(name, name): value for name, value in columns.items()},)
+        renamed = {new_name(name, name): value for name, value in columns.items()}
+        if len(renamed) < len(columns):
+            raise taken_column(self._brought, columns)
+        return (renamed,)
