@@ -130,7 +130,7 @@ def _line(lines: Lines, **wanted: str) -> dict[str, Any]:
 
 ONE_STAGE = ("saturation.py --case one_stage --repeat 3", "saturation.py --case one_stage --calls 1600")
 CHAIN = (
-    "saturation.py --case chain --order input none --repeat 3",
+    "saturation.py --case chain --order input none --repeat 7",
     "saturation.py --case chain --order input none --seeds 60",
 )
 CALLS = "transport.py --server canned --case bare whole_aiohttp whole_lean"
@@ -157,7 +157,7 @@ OF_MEMORY = (
     "512 KiB (0.7 MB less), one arena (MALLOC_ARENA_MAX=1: 3 MB less, for who wants it)"
 )
 OF_BLOCKS = (
-    "the five blocks' own work is 2.8 us of 4.7 us a record on this machine, whose speed varies by 10 % from "
+    "the five blocks' own work is 2.5 us of 4.4 us a record on this machine, whose speed varies by 10 % from "
     "minute to minute (shared host); tried: following one record without lists (took 8 % off), a filter that "
     "leaves values of the wanted type alone"
 )
