@@ -124,8 +124,10 @@ def kept_busy(lines: Lines) -> Found:
 
 
 def _line(lines: Lines, **wanted: str) -> dict[str, Any]:
-    [found] = (line for line in lines if all(line.get(key) == value for key, value in wanted.items()))
-    return found
+    for line in lines:
+        if all(line.get(key) == value for key, value in wanted.items()):
+            return line
+    raise RuntimeError(f"the benchmark broke off: it printed no line with {wanted}")
 
 
 ONE_STAGE = ("saturation.py --case one_stage --repeat 3", "saturation.py --case one_stage --calls 1600")

@@ -90,7 +90,9 @@ def measured(name: str, *, quick: bool, run: Callable[[str], Lines] = lines_of) 
 
 def table(found: Lines, load: float, *, quick: bool) -> str:
     """The budgets' part of the results; ``load`` is how busy the machine was before."""
-    command = f"python bench/budgets.py{' --quick' if quick else ''} --write"
+    names = [line["budget"] for line in found]
+    only = "" if names == [*BUDGETS] else f" --only {' '.join(names)}"
+    command = f"python bench/budgets.py{' --quick' if quick else ''}{only} --write"
     return "\n".join(_table_lines(found, command, load))
 
 

@@ -32,6 +32,14 @@ def test_a_benchmark_that_failed_gives_no_reasons() -> None:
     assert BUDGETS["row_blocks"].why not in told
 
 
+def test_a_benchmark_that_broke_off_leaves_its_row_empty() -> None:
+    """The other budgets are measured all the same, and the command names those that the table has."""
+    found = budgets.measured("input_order", quick=False, run=lambda _: [{"case": "chain", "order": "none"}])
+    told = budgets.table([found], 0.0, quick=False)
+    assert "nothing; the benchmark broke off: it printed no line with" in told
+    assert "Made by `python bench/budgets.py --only input_order --write`" in told
+
+
 def test_every_command_is_there() -> None:
     """Each budget names scripts that exist, in both sizes."""
     for budget in BUDGETS.values():
