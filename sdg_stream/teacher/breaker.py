@@ -17,8 +17,11 @@ from collections.abc import Callable
 import anyio
 
 from ..errors import AttemptError, ConnectFailed, RateLimited, RequestRefused
+from .windows import Share
 
 __all__ = ["Attempt", "Breaker", "never_reached"]
+
+SELDOM = 0.25  # share of attempts
 
 _UNREACHED = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
 
@@ -75,6 +78,7 @@ class Breaker:
         self._probe_at = 0.0
         self._probing = False
         self._pause_until = 0.0
+        self._told_less = Share(30, first=1.0)
         self._streak: list[Attempt] = []
         self._running: dict[Attempt, None] = {}  # in order of their starts
         self._changed = anyio.Event()
@@ -98,6 +102,11 @@ class Breaker:
     def blocked(self) -> bool:
         """Whether a call has to wait now."""
         return self.is_open or self._clock() < self._pause_until
+
+    @property
+    def seldom_less(self) -> bool:
+        """Whether few of the latest attempts were told "less": one that is has had bad luck."""
+        return self._told_less.value <= SELDOM
 
     async def passage(self) -> bool:
         """Wait until a call may be sent. True makes it the probe: send it at once, whatever the slots."""
@@ -141,6 +150,7 @@ class Breaker:
     def succeeded(self, attempt: Attempt) -> bool:
         """An answer came, be it a refusal; returns whether that ended an outage."""
         del attempt
+        self._told_less.add(False)
         self._streak.clear()
         self._silent_since = None
         return self._close()
@@ -157,7 +167,9 @@ class Breaker:
             return ""
         if self._silent_since is None:
             self._silent_since = now
-        if not isinstance(error, RateLimited):
+        if isinstance(error, RateLimited):
+            self._told_less.add(True)
+        else:
             self._count(attempt, error, now, elsewhere)
         return self._verdict(error, now)
 

@@ -295,7 +295,8 @@ class Caller:
         covered = call.endpoint is not None and self.router.covered(
             call.endpoint, name=shape.endpoint, model=shape.model
         )
-        unusable = self.breaker_of(shape.endpoint).failed(attempt, error, elsewhere=covered)
+        breaker = self.breaker_of(shape.endpoint)
+        unusable = breaker.failed(attempt, error, elsewhere=covered)
         if isinstance(error, RequestRefused):
             self._refused(call, error)
         self._tell(call, error, covered=covered)
@@ -305,6 +306,8 @@ class Caller:
         call.failed.append(attempt)
         charged = sum(one.charged for one in call.failed)
         number = charged if attempt.charged else min(call.sent, self.policy.max_attempts - 1)
+        if isinstance(error, RateLimited) and breaker.seldom_less:
+            number = 1  # pauses grow to hold everybody back, not one unlucky call behind the others
         pause = retry_delay(self.policy, error, number, random.random())
         if pause is None:
             self._give_up(call, error)

@@ -119,12 +119,17 @@ def gain(before: Window, after: Window) -> tuple[float, float]:
 
 
 class Share:
-    """How many of the latest attempts ended in some way: a moving mean over about ``over`` attempts."""
+    """How many of the latest attempts ended in some way: a moving mean over about ``over`` attempts.
+
+    Args:
+        over: attempts; what came before them counts for a third.
+        first: what is taken to be so before any attempt.
+    """
 
     __slots__ = ("_weight", "value")
 
-    def __init__(self, over: int) -> None:
-        self.value = 0.0
+    def __init__(self, over: int, first: float = 0.0) -> None:
+        self.value = first
         self._weight = 1 / over
 
     def add(self, hit: bool) -> None:

@@ -134,6 +134,31 @@ async def test_passing_trouble_is_tried_again(trouble: HttpReply | Exception) ->
     assert sum(client.report().failures.values()) == 1
 
 
+@pytest.mark.parametrize(("answered", "longest"), [(200, 1.0), (0, 8.0)], ids=["others_answered", "nobody"])
+async def test_pauses_after_429_grow_only_where_many_are_refused(
+    monkeypatch: pytest.MonkeyPatch, answered: int, longest: float
+) -> None:
+    """A call that has bad luck where most calls are answered tries again soon; where none are it waits."""
+    pauses: list[float] = []
+    sleep = anyio.sleep
+
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    answers = [completion_reply("fine")] * answered + [json_reply({}, 429)] * 50 + [completion_reply("late")]
+    policy = RetryPolicy(max_attempts=5, first_delay=1.0)
+    client, _ = client_of(lambda path, body: answers.pop(0), policy=policy)
+    for root in range(answered):
+        await client.complete(request(root=root))
+    monkeypatch.setattr(anyio, "sleep", noted)
+    completion = await client.complete(request(root=answered))
+    assert completion.choices[0].text == "late"
+    assert all(0.5 <= pause <= 1.0 for pause in pauses[:1])
+    assert longest / 2 <= max(pauses[:7]) <= longest
+    assert 4.0 <= max(pauses) <= 8.0  # in the end the first server refuses many, too
+
+
 async def test_a_budget_that_is_used_up_rejects_the_record() -> None:
     """After the last attempt the record is a reject that says how the attempts ended."""
     client, backend = client_of(
