@@ -259,7 +259,7 @@ async def test_row_54_ctrl_c_on_a_terminal_with_a_panel(tmp_path: Path) -> None:
 
 async def test_row_55_a_terminal_that_is_closed(tmp_path: Path) -> None:
     """The window is closed over a run with a panel: what was asked is answered and saved."""
-    async with slow_teacher(tmp_path, rows=3 * SLOTS) as server:
+    async with slow_teacher(tmp_path, rows=8 * SLOTS) as server:
 
         def close() -> int:
             with on_a_terminal(tmp_path, [*COMMAND, *command_for(server)]) as (process, terminal):
@@ -273,7 +273,7 @@ async def test_row_55_a_terminal_that_is_closed(tmp_path: Path) -> None:
         saved = numbers_in(tmp_path / "out.jsonl")
         assert saved == list(range(server.stats.requests - 1)) != []
         assert (await sdg(tmp_path, *command_for(server))).returncode == 0
-    assert numbers_in(tmp_path / "out.jsonl") == list(range(3 * SLOTS))
+    assert numbers_in(tmp_path / "out.jsonl") == list(range(8 * SLOTS))
     assert asked_again(tmp_path / "calls.log") == []
 
 
