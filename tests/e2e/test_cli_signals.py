@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,12 +215,17 @@ class Terminal:
 def on_a_terminal(folder: Path, command: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], Terminal]]:
     """Run a command on a terminal of its own, which is its controlling one."""
     leader, follower = os.openpty()
+
+    def take_terminal() -> None:
+        os.login_tty(follower)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which the tests ignore if they run under nohup
+
     process = subprocess.Popen(
         command,
         cwd=folder,
         env=environment(TERM="xterm"),
         start_new_session=True,
-        preexec_fn=partial(os.login_tty, follower),  # noqa: PLW1509 - it only calls the system
+        preexec_fn=take_terminal,  # noqa: PLW1509 - it only calls the system
     )
     os.close(follower)
     terminal = Terminal(leader)
