@@ -121,12 +121,18 @@ CASES = {
     "crash": Case(
         "Killed half-way and run again",
         "kill -9 when half of the calls are answered; then the same job again in the same folder, as a tool "
-        "goes on with one. Calls made again include those that were under way: they had no answer yet.",
+        "goes on with one. What was under way had no answer yet, and is asked again by every tool: the more, "
+        "the busier it kept the server.",
         runs.crash,
-        "repeated",
-        "calls made again",
+        "answers_lost",
+        "answered calls made again",
         False,
-        {"under_way": "under way at the kill", "rows": "rows in the end", "asked": "of"},
+        {
+            "repeated": "calls made again",
+            "under_way": "under way at the kill",
+            "rows": "rows in the end",
+            "asked": "of",
+        },
         repeats=2,
     ),
     "poison": Case(

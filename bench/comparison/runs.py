@@ -173,6 +173,7 @@ def crash(place: Place, tool: Tool, sizes: Sizes) -> Account:
             raise Cannot(f"when run again, it {error}") from error
         stats = teacher.stats()
     return {
+        "answers_lost": max(0, stats["repeated_prompts"] - killed["aborted"]),
         "repeated": stats["repeated_prompts"],
         "under_way": killed["aborted"],
         "seconds": done.wall,
