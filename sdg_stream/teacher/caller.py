@@ -307,7 +307,7 @@ class Caller:
         charged = sum(one.charged for one in call.failed)
         number = charged if attempt.charged else min(call.sent, self.policy.max_attempts - 1)
         if isinstance(error, RateLimited) and breaker.seldom_less:
-            number = 1  # pauses grow to hold everybody back, not one unlucky call behind the others
+            number = min(number, 1)  # pauses grow to hold everybody back, not one unlucky call
         pause = retry_delay(self.policy, error, number, random.random())
         if pause is None:
             self._give_up(call, error)
