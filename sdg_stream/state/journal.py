@@ -137,7 +137,7 @@ class Journal:
     # ------------------------------------------------------------ on the event loop
 
     async def settle(self, settled: Settled) -> None:
-        """Take a settled root. Waits only while half a MiB is held (without calls half of that), or many keys.
+        """Take a settled root. Waits only while half a MiB is held (half of it without calls), or many keys.
 
         Raises:
             OutputError: it cannot be written, or something before it.
